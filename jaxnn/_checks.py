@@ -1,0 +1,149 @@
+"""Checks of arguments, with messages that say what to do next.
+
+chex decides whether shapes agree; the sentence the user reads is ours. Shapes and dtypes are
+known while tracing, so under `jax.jit` such a check runs once and is free afterwards. Values
+are looked at only where they are concrete.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def concrete(*arrays) -> bool:
+    """Whether the values of all arrays (or pytrees) are there to be looked at."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
+
+
+def same_shape(function: str, **arrays) -> None:
+    """Raises ValueError unless all the named arrays have one shape.
+
+    Losses call this first: broadcasting (32,) against (32, 1) would otherwise compare every
+    prediction with every target and return a plausible (32, 32) loss.
+    """
+    shapes = [jnp.shape(array) for array in arrays.values()]
+    try:
+        chex.assert_equal_shape([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes])
+    except AssertionError:
+        raise ValueError(
+            f"{function}: {' and '.join(arrays)} must have the same shape, "
+            f"got {' and '.join(map(str, shapes))}. "
+            "Reshape one of them: x[..., None] adds an axis, x[..., 0] removes one."
+        ) from None
+
+
+def last_axis(function: str, size: int, **arrays) -> None:
+    """Raises ValueError unless every named array ends in an axis of `size`."""
+    for name, array in arrays.items():
+        try:
+            chex.assert_axis_dimension(array, -1, size)
+        except AssertionError:
+            raise ValueError(
+                f"{function}: the last axis of {name} must have size {size}, "
+                f"got shape {jnp.shape(array)}. Features stand last: transpose or reshape {name}, "
+                "or build the parameters for that many features."
+            ) from None
+
+
+def one_per_row(function: str, rows, **arrays) -> None:
+    """Raises ValueError unless every named array has the shape of `rows` less its last axis."""
+    expected = jnp.shape(rows)[:-1]
+    for name, array in arrays.items():
+        try:
+            chex.assert_shape(array, expected)
+        except AssertionError:
+            raise ValueError(
+                f"{function}: {name} must hold one entry per row, shape {expected}, "
+                f"got {jnp.shape(array)}. Drop or add an axis: x[..., 0], x[..., None]."
+            ) from None
+
+
+def floating(function: str, **arrays) -> None:
+    """Raises TypeError unless all the named arrays hold floats."""
+    for name, array in arrays.items():
+        dtype = jnp.result_type(array)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"{function}: {name} must be floating point, got {dtype}. "
+                f"Convert it: {name}.astype(jnp.float32)."
+            )
+
+
+def integer(function: str, **arrays) -> None:
+    """Raises TypeError unless all the named arrays hold integers."""
+    for name, array in arrays.items():
+        dtype = jnp.result_type(array)
+        if not jnp.issubdtype(dtype, jnp.integer):
+            raise TypeError(
+                f"{function}: {name} must hold integers, got {dtype}. "
+                f"Convert it: {name}.astype(jnp.int32)."
+            )
+
+
+def values(function: str, holds: Callable[[Any], Any], must: str, do: str, **arrays) -> None:
+    """Raises ValueError unless `holds` is true of every value of the named concrete arrays.
+
+    Args:
+        function: who asks.
+        holds: elementwise condition, called with a whole array.
+        must: what must hold, completing "`name` must ...".
+        do: the sentence that says what to do.
+        **arrays: the arrays; traced ones are left alone.
+    """
+    for name, array in arrays.items():
+        if concrete(array):
+            with jax.ensure_compile_time_eval():  # under `jit` too, constants are looked at
+                ok = jnp.asarray(holds(jnp.asarray(array)))
+                if not bool(ok.all()):
+                    wrong = jnp.asarray(array)[~ok].ravel()[0] if ok.ndim else array
+                    raise ValueError(f"{function}: {name} must {must}, got {wrong}. {do}")
+
+
+def cotangent(function: str, g, shape) -> None:
+    """Raises ValueError unless the cotangent `g` has the shape of the output it belongs to."""
+    if jnp.shape(g) != tuple(shape):
+        raise ValueError(
+            f"{function}: g must have the shape of the output, {tuple(shape)}, "
+            f"got {jnp.shape(g)}. Pass one cotangent for each entry of the output."
+        )
+
+
+def sizes(function: str, **counts) -> None:
+    """Raises unless every named count is a positive integer: TypeError for another kind."""
+    for name, count in counts.items():
+        try:
+            positive = operator.index(count) > 0
+        except TypeError:
+            raise TypeError(
+                f"{function}: {name} must be an integer, got {count!r}. Pass a Python int."
+            ) from None
+        if not positive:
+            raise ValueError(f"{function}: {name} must be at least 1, got {count}. Pass a size.")
+
+
+def function(caller: str, **functions) -> None:
+    """Raises TypeError unless all the named arguments can be called."""
+    for name, item in functions.items():
+        if not callable(item):
+            raise TypeError(
+                f"{caller}: {name} must be a function, got {item!r}. "
+                "Pass the function itself, not its name and not what it returns."
+            )
+
+
+def wide(dtype):
+    """The dtype to compute in: float32 for narrower floats, else `dtype` itself.
+
+    `jnp.promote_types` raises here for bfloat16 under strict promotion.
+    """
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
+
+
+def probability(function: str, **rates) -> None:
+    """Raises ValueError unless all the named values are within [0, 1]; traced ones pass."""
+    inside = lambda rate: (rate >= 0) & (rate <= 1)
+    values(function, inside, "be within [0, 1]", "Pass a fraction, such as 0.1.", **rates)
