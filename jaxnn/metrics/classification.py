@@ -1,28 +1,15 @@
-r"""Metrics: what is reported about predictions, to be read rather than differentiated.
-
-Predictions come first and labels or targets second, as in the losses. Unlike those, a metric
-is reduced over the whole batch; a mean of batch values is the value of the set for
-accuracies and mean errors, but not for `precision`, `recall`, `f1_score`, `roc_auc`,
-`r2_score` and `perplexity`, which need the whole set at once.
-
-All work under `jax.jit` and `jax.vmap`, and return float32 at least, however narrow their
-input is; counts are int32. What is undefined, such as the accuracy of an empty
-batch, is NaN. A class that does not exist raises; under `jit`, where labels can't be looked
-at, it makes the result NaN, or -1 where that is a count.
-"""
+"""Metrics of classifiers: shares of right answers, counts of confusions, and ranking."""
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
 
 __all__ = [
-    "accuracy", "binary_accuracy", "confusion_matrix", "edit_distance", "f1_score",
-    "mean_absolute_error", "mean_squared_error", "perplexity", "precision", "r2_score",
-    "recall", "roc_auc", "top_k_accuracy",
+    "accuracy", "binary_accuracy", "confusion_matrix", "f1_score", "precision", "recall",
+    "roc_auc", "top_k_accuracy",
 ]  # fmt: skip
 
 
@@ -275,168 +262,6 @@ def roc_auc(scores: Array, labels: Array) -> Array:
     return jnp.where(valid & ~jnp.isnan(scores).any(), area, jnp.nan)
 
 
-def mean_squared_error(predictions: Array, targets: Array) -> Array:
-    r"""Mean squared error, \( \mathrm{mean}\,(\hat y - y)^2 \), in squared units of the targets.
-
-    Args:
-        predictions: any shape.
-        targets: shaped like `predictions`.
-
-    Returns:
-        The error, a scalar.
-
-    Raises:
-        ValueError: if the shapes differ.
-        TypeError: if either holds no floats.
-
-    Example:
-        >>> mean_squared_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
-        Array(2.5, dtype=float32)
-    """
-    return (_errors("mean_squared_error", predictions, targets) ** 2).mean()
-
-
-def mean_absolute_error(predictions: Array, targets: Array) -> Array:
-    r"""Mean absolute error, \( \mathrm{mean}\,|\hat y - y| \), in the units of the targets.
-
-    Args:
-        predictions: any shape.
-        targets: shaped like `predictions`.
-
-    Returns:
-        The error, a scalar.
-
-    Raises:
-        ValueError: if the shapes differ.
-        TypeError: if either holds no floats.
-
-    Example:
-        >>> mean_absolute_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
-        Array(1.5, dtype=float32)
-    """
-    return jnp.abs(_errors("mean_absolute_error", predictions, targets)).mean()
-
-
-def r2_score(predictions: Array, targets: Array) -> Array:
-    r"""Coefficient of determination, \( 1 - \sum (\hat y - y)^2 / \sum (y - \bar y)^2 \).
-
-    The share of the variance that the predictions explain: 1 if perfect, 0 for the mean of the
-    targets, negative if worse. Several outputs are scored one by one and averaged.
-
-    Args:
-        predictions: `[examples]` or `[examples, outputs...]`.
-        targets: shaped like `predictions`.
-
-    Returns:
-        The score, a scalar; NaN if the targets of an output are all equal.
-
-    Raises:
-        ValueError: if the shapes differ, or there is no axis of examples.
-        TypeError: if either holds no floats.
-
-    Example:
-        >>> r2_score(jnp.array([1.0, 2.0, 4.0]), jnp.array([1.0, 2.0, 3.0]))
-        Array(0.5, dtype=float32)
-    """
-    errors = _errors("r2_score", predictions, targets)
-    if not errors.ndim:
-        raise ValueError(
-            "r2_score: predictions and targets must have an axis of examples, got scalars. "
-            "Pass all examples at once."
-        )
-    # Relative to one target and to the spread, so that neither a large offset nor the squares
-    # of huge or tiny units cost digits.
-    targets = jnp.asarray(targets, errors.dtype)
-    centred = targets - targets[:1]
-    spread = jnp.abs(centred).max(0, initial=0)
-    centred, errors = centred / spread, errors / spread
-    total = ((centred - centred.mean(0)) ** 2).sum(0)
-    return (1 - (errors**2).sum(0) / total).mean()
-
-
-def perplexity(cross_entropies: Array) -> Array:
-    r"""Perplexity, \( e^{\mathrm{mean}(H)} \): among how many equally likely tokens one guesses.
-
-    Args:
-        cross_entropies: of each token in nats, any shape, as the losses return them; or their
-            weighted mean, where some are padding.
-
-    Returns:
-        The perplexity, a scalar of at least 1.
-
-    Raises:
-        TypeError: if `cross_entropies` holds no floats.
-
-    Example:
-        >>> perplexity(jnp.log(jnp.array([2.0, 8.0]))).round(4)
-        Array(4., dtype=float32)
-    """
-    _checks.floating("perplexity", cross_entropies=cross_entropies)
-    cross_entropies = jnp.asarray(cross_entropies)
-    return jnp.exp(cross_entropies.astype(_checks.wide(cross_entropies.dtype)).mean())
-
-
-def edit_distance(
-    predictions: Array,
-    labels: Array,
-    prediction_lengths: Array | None = None,
-    label_lengths: Array | None = None,
-) -> Array:
-    """Levenshtein distance: how many insertions, deletions and substitutions lie between.
-
-    Divided by the length of the label, and averaged, it is the label error rate of speech and
-    handwriting recognition.
-
-    Args:
-        predictions: predicted sequences of integers, `[..., length]`.
-        labels: true sequences, `[..., other_length]`, with the same leading axes.
-        prediction_lengths: how much of each prediction counts, `[...]`; all by default.
-        label_lengths: how much of each label counts, `[...]`; all by default.
-
-    Returns:
-        Distances, int32 `[...]`; -1 where, under `jit`, a length exceeds its sequence.
-
-    Raises:
-        ValueError: if leading axes differ or a length is impossible.
-        TypeError: if anything holds no integers.
-
-    Example:
-        >>> words = [[ord(letter) for letter in word] for word in ("kitten", "sitting")]
-        >>> int(edit_distance(jnp.array(words[0]), jnp.array(words[1])))
-        3
-
-    Reference:
-        Wagner and Fischer, "The string-to-string correction problem", JACM 1974.
-    """
-    _checks.integer("edit_distance", predictions=predictions, labels=labels)
-    rows = jnp.shape(predictions)[:-1]
-    n, n_valid = _lengths("edit_distance", "prediction_lengths", prediction_lengths, predictions)
-    m, m_valid = _lengths("edit_distance", "label_lengths", label_lengths, labels)
-    if jnp.shape(labels)[:-1] != rows:
-        raise ValueError(
-            "edit_distance: predictions and labels must have the same leading axes, "
-            f"got {jnp.shape(predictions)} and {jnp.shape(labels)}. One sequence each per row."
-        )
-    labels = jnp.asarray(labels, jnp.int32)
-    columns = jnp.arange(labels.shape[-1] + 1, dtype=jnp.int32)
-
-    def step(row, slot):
-        """Distances of one more predicted symbol to every beginning of the label."""
-        i, symbol = slot
-        replaced = row[..., :-1] + (symbol[..., None] != labels).astype(jnp.int32)
-        inserted = row + 1
-        best = inserted.at[..., 1:].set(jnp.minimum(inserted[..., 1:], replaced))
-        # A run of deletions costs one per column: a running minimum, less the column.
-        best = jax.lax.cummin(best - columns, axis=best.ndim - 1) + columns
-        return jnp.where((i < n)[..., None], best, row), None
-
-    symbols = jnp.moveaxis(jnp.asarray(predictions, jnp.int32), -1, 0)
-    first = jnp.broadcast_to(columns, (*rows, columns.size))
-    last, _ = jax.lax.scan(step, first, (jnp.arange(len(symbols), dtype=jnp.int32), symbols))
-    distance = jnp.take_along_axis(last, m[..., None], -1)[..., 0]
-    return jnp.where(n_valid & m_valid, distance, -1)
-
-
 def _class_labels(function, logits, labels):
     """Both as arrays, the labels int32, and whether all labels are classes."""
     _checks.floating(function, logits=logits)
@@ -516,23 +341,3 @@ def _score(
 def _ratio(part, whole):
     """`part / whole`, 0 where there is nothing."""
     return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
-
-
-def _errors(function, predictions, targets):
-    _checks.floating(function, predictions=predictions, targets=targets)
-    _checks.same_shape(function, predictions=predictions, targets=targets)
-    wide = _checks.wide(jnp.result_type(predictions))
-    return jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
-
-
-def _lengths(function, name, lengths, sequences):
-    """Lengths of sequences as int32, and which of them are possible."""
-    most = jnp.shape(sequences)[-1]
-    if lengths is None:
-        lengths = jnp.full(jnp.shape(sequences)[:-1], most, jnp.int32)
-    _checks.integer(function, **{name: lengths})
-    _checks.one_per_row(function, sequences, **{name: lengths})
-    holds = lambda lengths: (lengths >= 0) & (lengths <= most)
-    _checks.values(function, holds, f"lie in [0, {most}]", "Count symbols.", **{name: lengths})
-    lengths = jnp.asarray(lengths)
-    return lengths.astype(jnp.int32), holds(lengths)

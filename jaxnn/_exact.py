@@ -1,0 +1,437 @@
+"""Smooth elementwise functions in forms that neither cancel nor overflow.
+
+Autodiff of the usual formulas loses the tails: 1 - sigmoid(17) is 0 in float32, exp(-88) is
+flushed to 0 although -88 * exp(-88) is not, and x * sigmoid(x) at minus infinity is NaN. So the
+value, the first and the second derivative each have a form of their own here, installed with
+`derivative`. The forms hold for float32 and float64; `rounded_once` serves the shorter types.
+
+Below, e stands for exp(-|x|), which never overflows.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+
+def rounded_once(f, *args):
+    """`f(*args)`, computed in float32 where the arguments are bfloat16 or float16."""
+    dtype = jnp.result_type(*args)
+    if jnp.finfo(dtype).bits >= 32:
+        return f(*args)
+    wide = [a if isinstance(a, (int, float)) else jnp.asarray(a, jnp.float32) for a in args]
+    return jax.tree.map(lambda y: y.astype(dtype), f(*wide))
+
+
+def derivative(first) -> Callable[[Callable], Callable]:
+    """Decorator: `first(x)` is the derivative of the function below, for JAX too."""
+
+    def install(f):
+        f = jax.custom_jvp(f)
+        f.defjvps(lambda t, _, x: t * first(x))
+        return f
+
+    return install
+
+
+# Building blocks
+
+
+def product(a, b):
+    """The product a * b and its rounding error (Dekker 1971); 0 where too tiny or huge for it."""
+    p = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a, p.dtype), _halves(b, p.dtype)
+    error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+    known = (jnp.abs(p) > 1e-20) & (jnp.abs(p) < 1e6)
+    return p, jax.lax.stop_gradient(jnp.where(known, error, 0))
+
+
+def _halves(a, dtype):
+    """The upper and the lower half of the digits of a (Veltkamp)."""
+    a = jnp.asarray(a, dtype)
+    scaled = (2.0 ** math.ceil((jnp.finfo(dtype).nmant + 1) / 2) + 1) * a
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+# x + _SHIFT is exact for such x as need it, and exp(-_SHIFT) is a float32 to 1e-11 (by search).
+_SHIFT = 21.74853515625
+
+
+def times_exp(q, x, error: ArrayLike = 0.0):
+    """q * exp(x + error) for x <= 0, right also where exp(x) alone would be subnormal."""
+    far = x < -60  # early enough that power * error is not subnormal either
+    power = jnp.exp(x + jnp.where(far, _SHIFT, 0))
+    return q * (power + power * error) * jnp.where(far, math.exp(-_SHIFT), 1)
+
+
+def folded(x):
+    """-|x|, bounded, so that its products with exp are 0 at infinity; differentiable at 0."""
+    return jnp.maximum(jnp.where(x > 0, -x, x), -800)
+
+
+@derivative(jnp.exp)
+def expm1(x):
+    """exp(x) - 1 for x <= 0; XLA's own loses up to 5 ULP, and its derivative the tail."""
+    if jnp.result_type(x) == jnp.float64:
+        return jnp.expm1(x)
+    series = 0.0
+    for k in range(12, 1, -1):
+        series = (series + 1 / math.factorial(k)) * x
+    return jnp.where(x > -1, x + series * x, jnp.exp(x) - 1)
+
+
+# Sigmoid, tanh, softplus
+
+
+@derivative(lambda x: sigmoid_slope(x))
+def sigmoid(x):
+    """1 or e, over 1 + e."""
+    e = jnp.exp(folded(x))
+    return jnp.where(x > 0, 1, e) / (1 + e)
+
+
+@derivative(lambda x: _sigmoid_bend(x))
+def sigmoid_slope(x):
+    """e / (1 + e)^2."""
+    e = jnp.exp(folded(x))
+    return e / (1 + e) ** 2
+
+
+def _sigmoid_bend(x) -> jax.Array:
+    """-sigmoid'(x) tanh(x / 2)."""
+    return -tanh(0.5 * x) * sigmoid_slope(x)
+
+
+@derivative(lambda x: tanh_slope(x))
+def tanh(x):
+    """-m / (2 + m) with m = exp(-2|x|) - 1, and the sign of x."""
+    m = expm1(2 * folded(x))
+    return jnp.copysign(m / (2 + m), x)
+
+
+@derivative(lambda x: _tanh_bend(x))
+def tanh_slope(x):
+    """1 / cosh(x)^2."""
+    return _times_squared_sech(1.0, x)
+
+
+def _tanh_bend(x) -> jax.Array:
+    """-2 tanh(x) / cosh(x)^2."""
+    return _times_squared_sech(-2 * tanh(x), x)
+
+
+def _times_squared_sech(q, x):
+    """q * 4 e^2 / (1 + e^2)^2; far out e^2 is subnormal, but (2 e q)(2 e) may not be."""
+    n = folded(x)
+    e, squared = jnp.exp(n), jnp.exp(2 * n)
+    return jnp.where(n < -40, (2 * e * q) * (2 * e), q * (4 * squared / (1 + squared) ** 2))
+
+
+@derivative(sigmoid)
+def softplus(x):
+    """max(x, 0) + log(1 + e)."""
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(folded(x)))
+
+
+@derivative(lambda x: softsign_slope(x))
+def softsign(x):
+    """x / (1 + |x|); the bound makes it 1 at infinity."""
+    bounded = jnp.clip(x, -1e30, 1e30)
+    return bounded / (1 + jnp.abs(bounded))
+
+
+@derivative(lambda x: _softsign_bend(x))
+def softsign_slope(x):
+    """1 / (1 + |x|)^2, without squaring what could overflow."""
+    r = 1 / (1 + jnp.abs(x))
+    return r * r
+
+
+def _softsign_bend(x) -> jax.Array:
+    """-2 sign(x) / (1 + |x|)^3."""
+    return -2 * jnp.sign(x) / (1 + jnp.abs(x)) * softsign_slope(x)
+
+
+# Elu and its kin: where x > 0, x or its scale; below, an exponential
+
+
+def elu(x, alpha, scale=1.0):
+    """scale * (x or alpha (exp(x) - 1)); all its derivatives are those of `_expm1_times`."""
+    below = jnp.where(x > 0, 0, x)
+    return jnp.where(x > 0, scale * x, _expm1_times(scale * alpha, below))
+
+
+def elu_slope(x, alpha, scale=1.0):
+    """scale * (1 or alpha exp(x))."""
+    below = jnp.where(x > 0, 0, x)
+    return jnp.where(x > 0, scale, _exp_times(scale * alpha, below))
+
+
+@jax.custom_jvp
+def _expm1_times(c, x):
+    return c * expm1(x)
+
+
+_expm1_times.defjvps(
+    lambda t, _, c, x: t * expm1(x),
+    lambda t, _, c, x: t * _exp_times(c, x),
+)
+
+
+@jax.custom_jvp
+def _exp_times(c, x):
+    return times_exp(c, jnp.maximum(x, -800))
+
+
+_exp_times.defjvps(
+    lambda t, y, c, x: t * jnp.exp(x),
+    lambda t, y, c, x: t * _exp_times(c, x),
+)
+
+
+def celu(x, alpha):
+    """x, or alpha (exp(x / alpha) - 1)."""
+    return jnp.where(x > 0, x, _celu_below(jnp.where(x > 0, 0, x), alpha))
+
+
+def celu_slope(x, alpha):
+    """1, or exp(x / alpha)."""
+    return jnp.where(x > 0, 1, _exp_ratio(jnp.where(x > 0, 0, x), alpha))
+
+
+def _ratio(x, alpha):
+    """x / alpha, bounded, and its rounding error, which exp would multiply by x / alpha."""
+    q = x / alpha
+    p, error = product(alpha, q)
+    error = jnp.where((q > -800) & (q < -0.1), ((x - p) - error) / alpha, 0)
+    return jnp.maximum(q, -800), jax.lax.stop_gradient(error)
+
+
+@jax.custom_jvp
+def _celu_below(x, alpha):
+    q, error = _ratio(x, alpha)
+    return jnp.where(q > -1e-9, x, alpha * (expm1(q) + error * jnp.exp(q)))
+
+
+def _celu_in_alpha(x, alpha):
+    q, _ = _ratio(x, alpha)
+    return expm1(q) - q * jnp.exp(q)
+
+
+_celu_below.defjvps(
+    lambda t, _, x, alpha: t * _exp_ratio(x, alpha),
+    lambda t, _, x, alpha: t * _celu_in_alpha(x, alpha),
+)
+
+
+@jax.custom_jvp
+def _exp_ratio(x, alpha):
+    return times_exp(1.0, *_ratio(x, alpha))
+
+
+_exp_ratio.defjvps(
+    lambda t, y, x, alpha: t * times_exp(1 / alpha, *_ratio(x, alpha)),
+    lambda t, y, x, alpha: t * (y * (-jnp.maximum(x / alpha, -800) / alpha)),
+)
+
+
+# Swish, with u = beta x, and s(u) = u sigmoid(u)
+
+
+def _scaled(x, beta):
+    """u > 0, -|u| (bounded) with its rounding error, and e."""
+    u, error = product(beta, x)
+    n = folded(u)
+    return u > 0, n, jnp.where(u > 0, -error, error), jnp.exp(n)
+
+
+def _finite(x):
+    """x, infinities replaced by the largest numbers: their product with 0 is 0."""
+    largest = jnp.finfo(jnp.result_type(x)).max
+    return jnp.clip(x, -largest, largest)
+
+
+@jax.custom_jvp
+def swish(x, beta):
+    """x sigmoid(beta x)."""
+    positive, n, error, e = _scaled(x, beta)
+    return jnp.where(positive, x / (1 + e), times_exp(_finite(x) / (1 + e), n, error))
+
+
+swish.defjvps(
+    lambda t, _, x, beta: t * swish_slope(x, beta),
+    lambda t, _, x, beta: t * (_finite(x) * (_finite(x) * sigmoid_slope(beta * x))),
+)
+
+
+@jax.custom_jvp
+def swish_slope(x, beta):
+    """s'(u): e (1 + u + e) / (1 + e)^2 for u < 0, and s'(u) + s'(-u) = 1."""
+    positive, n, error, e = _scaled(x, beta)
+    below = times_exp((1 + n + error + e) / (1 + e) ** 2, n, error)
+    return jnp.where(positive, 1 - below, below)
+
+
+def _times_bend(q, x, beta):
+    """q s''(u), s''(u) = sigmoid'(u) (2 - u tanh(u / 2)); by powers of e, what cancels is exact."""
+    _, n, error, e = _scaled(x, beta)
+    return times_exp(q * (2 + n + error + e * (2 - n)) / (1 + e) ** 3, n, error)
+
+
+swish_slope.defjvps(
+    lambda t, _, x, beta: t * _times_bend(beta, x, beta),
+    lambda t, _, x, beta: t * (_finite(x) * _times_bend(1.0, x, beta)),
+)
+
+
+# Gelu, with the distribution function Phi and the density phi of the normal distribution
+
+_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
+# (z + 1) Phi(-z) exp(z^2 / 2) as a polynomial in (z - 4) / (z + 4), to 1e-16 for 0 <= z <= 40,
+# by interpolation at the Chebyshev nodes in 50 digits.
+_MILLS = (
+    0.4720532065098442, -0.09670347732651927, 0.01399963472455321,
+    0.028600364052978028, -0.03219783743387115, 0.017936097493965433,
+    -0.005002378487885334, -0.00028562325451942744, 0.0006948961557622355,
+    -9.442937272787335e-05, -8.784809111768056e-05, 2.1247420397193743e-05,
+    1.3609946905667049e-05, -3.428675778190309e-06, -2.5774086234302217e-06,
+    4.0553024060159285e-07, 5.05720137834969e-07, -8.50303430432296e-09,
+    -7.577732221680284e-08, -7.215740819900356e-09, 4.290878487813937e-09,
+)  # fmt: skip
+
+
+def _gaussian(x):
+    """z = |x| (bounded), and -z^2 / 2 with its rounding error."""
+    z = jnp.minimum(jnp.abs(x), 40)
+    square, error = product(z, z)
+    return z, -square / 2, -error / 2
+
+
+def _mills(z):
+    """Phi(-z) exp(z^2 / 2): what is left of the tail without its exponential."""
+    t, total = (z - 4) / (z + 4), 0.0
+    for c in reversed(_MILLS):
+        total = total * t + c
+    return total / (z + 1)
+
+
+@derivative(lambda x: gelu_slope(x))
+def gelu(x):
+    """x Phi(x), from the lower tail: x Phi(-z) or x (1 - Phi(-z))."""
+    z, n, error = _gaussian(x)
+    tail = times_exp(_mills(z) * jnp.where(x > 0, 1, jnp.maximum(x, -40)), n, error)
+    return jnp.where(x > 0, x * (1 - tail), tail)
+
+
+@derivative(lambda x: _gelu_bend(x))
+def gelu_slope(x):
+    """Phi(x) + x phi(x), which at x and at -x sums to 1."""
+    z, n, error = _gaussian(x)
+    below = times_exp(_mills(z) - _DENSITY_AT_0 * z, n, error)
+    return jnp.where(x > 0, 1 - below, below)
+
+
+def _gelu_bend(x):
+    """phi(x) (2 - x^2)."""
+    _, n, error = _gaussian(x)
+    return times_exp(2 * _DENSITY_AT_0 * (1 + n), n, error)
+
+
+# Gelu by tanh: x sigmoid(w), w = k (x + 0.044715 x^3), k = 2 sqrt(2 / pi)
+
+_LINEAR = 2 * math.sqrt(2 / math.pi)
+_CUBIC = 0.044715 * _LINEAR
+
+
+def _cubic(x):
+    """z = |x| (bounded), w(z) and its error, the cubic term c of w and its error.
+
+    From these z w' = w + 2c, which keeps what the derivatives cancel to the last digit.
+    """
+    z = jnp.minimum(jnp.abs(x), 40)
+    square, square_error = product(z, z)
+    cube, cube_error = product(z, square)
+    linear, linear_error = _times_constant(_LINEAR, z)
+    c, c_error = _times_constant(_CUBIC, cube)
+    c_error = jax.lax.stop_gradient(c_error + _CUBIC * (cube_error + z * square_error))
+    w = linear + c
+    back = w - linear
+    error = (linear - (w - back)) + (c - back) + linear_error + c_error
+    return z, w, jax.lax.stop_gradient(error), c, c_error
+
+
+def _times_constant(k, x):
+    """k x and its error, counting what k itself loses in the type of x."""
+    high = np.asarray(k, x.dtype)
+    p, error = product(high, x)
+    return p, error + (k - float(high)) * x
+
+
+@derivative(lambda x: gelu_tanh_slope(x))
+def gelu_tanh(x):
+    """x sigmoid(w)."""
+    _, w, error, *_ = _cubic(x)
+    e = jnp.exp(-w)
+    below = times_exp(jnp.maximum(x, -40) / (1 + e), -w, -error)
+    return jnp.where(x > 0, x / (1 + e), below)
+
+
+@derivative(lambda x: _gelu_tanh_bend(x))
+def gelu_tanh_slope(x):
+    """sigmoid(w) + x w' sigmoid'(w), which at x and at -x sums to 1."""
+    _, w, error, c, c_error = _cubic(x)
+    e = jnp.exp(-w)
+    inner = (1 - w) - 2 * c + (e - error - 2 * c_error)  # 1 + e - z w'
+    below = times_exp(inner / (1 + e) ** 2, -w, -error)
+    return jnp.where(x > 0, 1 - below, below)
+
+
+def _gelu_tanh_bend(x):
+    """sigmoid'(w) (w' (2 - z w' tanh(w / 2)) + z w'')."""
+    z, w, error, c, c_error = _cubic(x)
+    e = jnp.exp(-w)
+    r = 2 * e / (1 + e)  # 1 - tanh(w / 2)
+    inner = (2 - w) - 2 * c + ((w + 2 * c) * r - error - 2 * c_error)
+    inner = (_LINEAR + 3 * _CUBIC * z**2) * inner + 6 * _CUBIC * z**2
+    return times_exp(inner / (1 + e) ** 2, -w, -error)
+
+
+# Mish: x T with T = tanh(softplus(x)), rational in e. What cancels is ordered by powers of e,
+# so that the leading terms are exact.
+
+
+def _folded_mish(x):
+    """-|x|, e, and the denominators of T above and below 0."""
+    n = folded(x)
+    e = jnp.exp(n)
+    return n, e, 1 + 2 * e * (1 + e), 2 + e * (2 + e)
+
+
+@derivative(lambda x: mish_slope(x))
+def mish(x):
+    """x T; T = (1 + 2e) / (1 + 2e + 2e^2) above 0, e (2 + e) / (2 + 2e + e^2) below."""
+    n, e, d_above, d_below = _folded_mish(x)
+    above = x * ((1 + 2 * e) / d_above)
+    return jnp.where(x > 0, above, times_exp(n * ((2 + e) / d_below), n))
+
+
+@derivative(lambda x: _mish_bend(x))
+def mish_slope(x):
+    """T + x T', T' = 4 e^2 (1 + e) / d^2 above 0 and 4 e (1 + e) / d^2 below, d as in `mish`."""
+    n, e, d_above, d_below = _folded_mish(x)
+    above = (1 + 2 * e) / d_above - n * (4 * e**2 * (1 + e) / d_above**2)
+    below = times_exp((4 * (1 + n) + e * (6 + 4 * n + e * (4 + e))) / d_below**2, n)
+    return jnp.where(x > 0, above, below)
+
+
+def _mish_bend(x):
+    """2 T' + x T''."""
+    n, e, d_above, d_below = _folded_mish(x)
+    above = 2 + 2 * n + e * (6 + 3 * n + e * (8 - 2 * n + e * (4 - 2 * n)))
+    below = 4 + 2 * n + e * (8 + 2 * n + e * (6 - 3 * n + e * (2 - 2 * n)))
+    above = (4 * above / d_above**3 * e) * e
+    return jnp.where(x > 0, above, times_exp(4 * below / d_below**3, n))

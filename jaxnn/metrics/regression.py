@@ -1,0 +1,96 @@
+"""Metrics of regressions."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxnn import _checks
+
+__all__ = [
+    "mean_absolute_error", "mean_squared_error", "r2_score",
+]  # fmt: skip
+
+
+def mean_squared_error(predictions: Array, targets: Array) -> Array:
+    r"""Mean squared error, \( \mathrm{mean}\,(\hat y - y)^2 \), in squared units of the targets.
+
+    Args:
+        predictions: any shape.
+        targets: shaped like `predictions`.
+
+    Returns:
+        The error, a scalar.
+
+    Raises:
+        ValueError: if the shapes differ.
+        TypeError: if either holds no floats.
+
+    Example:
+        >>> mean_squared_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
+        Array(2.5, dtype=float32)
+    """
+    return (_errors("mean_squared_error", predictions, targets) ** 2).mean()
+
+
+def mean_absolute_error(predictions: Array, targets: Array) -> Array:
+    r"""Mean absolute error, \( \mathrm{mean}\,|\hat y - y| \), in the units of the targets.
+
+    Args:
+        predictions: any shape.
+        targets: shaped like `predictions`.
+
+    Returns:
+        The error, a scalar.
+
+    Raises:
+        ValueError: if the shapes differ.
+        TypeError: if either holds no floats.
+
+    Example:
+        >>> mean_absolute_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
+        Array(1.5, dtype=float32)
+    """
+    return jnp.abs(_errors("mean_absolute_error", predictions, targets)).mean()
+
+
+def r2_score(predictions: Array, targets: Array) -> Array:
+    r"""Coefficient of determination, \( 1 - \sum (\hat y - y)^2 / \sum (y - \bar y)^2 \).
+
+    The share of the variance that the predictions explain: 1 if perfect, 0 for the mean of the
+    targets, negative if worse. Several outputs are scored one by one and averaged.
+
+    Args:
+        predictions: `[examples]` or `[examples, outputs...]`.
+        targets: shaped like `predictions`.
+
+    Returns:
+        The score, a scalar; NaN if the targets of an output are all equal.
+
+    Raises:
+        ValueError: if the shapes differ, or there is no axis of examples.
+        TypeError: if either holds no floats.
+
+    Example:
+        >>> r2_score(jnp.array([1.0, 2.0, 4.0]), jnp.array([1.0, 2.0, 3.0]))
+        Array(0.5, dtype=float32)
+    """
+    errors = _errors("r2_score", predictions, targets)
+    if not errors.ndim:
+        raise ValueError(
+            "r2_score: predictions and targets must have an axis of examples, got scalars. "
+            "Pass all examples at once."
+        )
+    # Relative to one target and to the spread, so that neither a large offset nor the squares
+    # of huge or tiny units cost digits.
+    targets = jnp.asarray(targets, errors.dtype)
+    centred = targets - targets[:1]
+    spread = jnp.abs(centred).max(0, initial=0)
+    centred, errors = centred / spread, errors / spread
+    total = ((centred - centred.mean(0)) ** 2).sum(0)
+    return (1 - (errors**2).sum(0) / total).mean()
+
+
+def _errors(function, predictions, targets):
+    _checks.floating(function, predictions=predictions, targets=targets)
+    _checks.same_shape(function, predictions=predictions, targets=targets)
+    wide = _checks.wide(jnp.result_type(predictions))
+    return jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)

@@ -1,0 +1,183 @@
+"""What is particular to the activations: kinks, limits, tails, golden values, messages."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn import activations as a
+
+SMOOTH = [
+    a.celu, a.elu, a.gelu, lambda x: a.gelu(x, True), a.log_sigmoid, a.mish, a.selu, a.sigmoid,
+    a.softplus, a.softsign, a.swish, a.tanh,
+]  # fmt: skip
+PIECEWISE = [
+    a.hard_sigmoid, a.hard_swish, a.leaky_relu, lambda x: a.prelu(x, 0.25), a.relu, a.relu6,
+]  # fmt: skip
+
+
+def slope(f):
+    return jax.jit(jax.grad(lambda x: f(x).sum()))
+
+
+def close(found, expected, tolerance=1e-6):
+    np.testing.assert_allclose(np.asarray(found, float), expected, rtol=tolerance, atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("f", "below", "above"),
+    [
+        (a.linear, -np.inf, np.inf), (a.sigmoid, 0, 1), (a.log_sigmoid, -np.inf, 0),
+        (a.tanh, -1, 1), (a.relu, 0, np.inf), (a.relu6, 0, 6), (a.leaky_relu, -np.inf, np.inf),
+        (a.elu, -1, np.inf), (a.selu, -1.7580993, np.inf), (a.celu, -1, np.inf),
+        (a.swish, 0, np.inf), (lambda x: a.swish(x, 1.7), 0, np.inf), (a.gelu, 0, np.inf),
+        (lambda x: a.gelu(x, True), 0, np.inf), (a.softplus, 0, np.inf), (a.softsign, -1, 1),
+        (a.mish, 0, np.inf), (a.hard_sigmoid, 0, 1), (a.hard_swish, 0, np.inf),
+    ],
+)  # fmt: skip
+def test_limits(f, below, above):
+    for dtype in (jnp.float32, jnp.float16):
+        low, high, largest, smallest = f(jnp.array([-jnp.inf, jnp.inf, 6e4, -6e4], dtype))
+        close([low, high], [below, above], 1e-3)
+        assert np.isfinite(largest)
+        assert largest >= min(above, 6e4) * 0.999
+        assert abs(smallest - low) < 1e-3 or smallest <= -50
+    ends = slope(f)(jnp.array([-jnp.inf, jnp.inf]))
+    assert np.isfinite(ends).all()
+
+
+@pytest.mark.parametrize("f", SMOOTH + PIECEWISE)
+def test_nan_reaches_value_and_gradient(f):
+    nan = jnp.array([jnp.nan])
+    assert np.isnan(f(nan)).all()
+    assert np.isnan(slope(f)(nan)).all()
+
+
+def test_kinks():
+    zero, at = 0.0, lambda f, x: float(jax.grad(f)(x))
+    assert [at(a.relu, zero), at(a.relu6, zero), at(a.relu6, 6.0)] == [0, 0, 0]
+    assert at(a.leaky_relu, zero) == np.float32(0.01)
+    assert at(lambda x: a.prelu(x, 0.25), zero) == 0.25
+    assert [at(a.hard_sigmoid, -3.0), at(a.hard_sigmoid, 3.0)] == [0, 0]
+    assert [at(a.hard_swish, -3.0), at(a.hard_swish, 3.0)] == [0, 1]
+    assert at(lambda x: a.elu(x, 0.5), zero) == 0.5
+    assert at(a.celu, zero) == 1
+    assert float(jax.grad(jax.grad(a.softsign))(zero)) == 0
+
+
+def test_the_gradient_reaches_the_tails():
+    """Each of these is 0, NaN or off by much where autodiff goes through the usual formula."""
+    x = jnp.array([20.0])
+    close(slope(a.sigmoid)(x), 2.0611536e-09)
+    close(slope(a.tanh)(x), 1.6993417e-17)
+    close(slope(a.elu)(-x), 2.0611536e-09)
+    close(slope(a.selu)(-2 * x), 7.4690288e-18)
+    close(slope(slope(a.softplus))(x), 2.0611536e-09)
+    close(a.log_sigmoid(x), -2.0611536e-09)
+    close(slope(slope(a.swish))(x), -3.7100765e-08)
+    close(a.swish(jnp.array([-90.0])), -7.3746114e-38)
+    close(a.gelu(jnp.array([-10.0])), -7.6198530e-23)
+    close(a.gelu(jnp.array([-10.0]), True), -1.2040923e-37)
+    close(slope(a.gelu)(jnp.array([-3e38, 3e38])), [0, 1])
+    close(slope(a.mish)(jnp.array([-88.0])), -5.2675036e-37)
+
+
+@pytest.mark.parametrize("f", [a.gelu, a.mish, a.selu, a.swish, a.tanh])
+def test_third_derivatives(f):
+    """Beyond the installed rules: these differentiate the second derivative's own form."""
+    with jax.enable_x64(True):
+        x = jnp.array([-3.0, -0.7, 0.4, 2.5])
+        second = slope(slope(f))
+        numeric = (second(x + 1e-5) - second(x - 1e-5)) / 2e-5
+        np.testing.assert_allclose(slope(second)(x), numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("f", [a.tanh, a.gelu, a.mish, a.swish])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_short_types_are_rounded_once(f, dtype):
+    x = jnp.linspace(-9, 9, 200).astype(dtype)
+    expected = f(x.astype(jnp.float32)).astype(dtype)
+    np.testing.assert_array_equal(f(x), expected)
+    wide = slope(f)(x.astype(jnp.float32)).astype(dtype)
+    np.testing.assert_array_equal(slope(f)(x), wide)
+
+
+def test_double_precision_is_double():
+    with jax.enable_x64(True):
+        x = jnp.array([-30.0, -6.0, -0.3, 2.0])
+        phi = np.array([4.906713927148187e-198, 9.865876450376981e-10, 0.3820885778110474,
+                        0.9772498680518208])  # fmt: skip
+        np.testing.assert_allclose(a.gelu(x), x * phi, rtol=1e-13)
+        np.testing.assert_allclose(a.tanh(x), np.tanh(x), rtol=1e-15)
+
+
+def test_learned_hyperparameters():
+    x, features = jnp.array([[-2.0, 3.0], [-1.0, -4.0]]), jnp.array([0.25, 0.5])
+    learned = jax.grad(lambda s: a.prelu(x, s).sum())(features)
+    close(learned, [-3, -4])
+    in_x, in_slope = a.prelu_grad(x, features)
+    close(in_x, [[0.25, 1], [0.25, 0.5]])
+    close(in_slope.sum(0), learned)
+    with jax.enable_x64(True):
+        for f in (a.swish, a.celu, a.elu, a.leaky_relu):
+            x = jnp.array([-2.0, -0.3, 1.5])
+            by = jax.grad(lambda b, f=f, x=x: f(x, b).sum())
+            numeric = (f(x, 0.7 + 1e-6) - f(x, 0.7 - 1e-6)).sum() / 2e-6
+            np.testing.assert_allclose(by(0.7), numeric, rtol=1e-8)
+            np.testing.assert_allclose(jax.grad(by)(0.7), (by(0.7 + 1e-6) - by(0.7 - 1e-6)) / 2e-6,
+                                       rtol=1e-6, atol=1e-9)  # fmt: skip
+    assert jax.grad(a.swish, 1)(jnp.inf, 1.0) == 0
+
+
+def test_softmax_masks():
+    x = jnp.array([[1.0, jnp.nan, 3.0], [jnp.inf, jnp.nan, 1.0]])
+    mask = jnp.array([[True, False, True], [False, False, False]])
+    close(a.softmax(x, where=mask), [[0.11920292, 0, 0.880797], [0, 0, 0]])
+    gradient = jax.grad(lambda x: (a.softmax(x, where=mask) * jnp.arange(3.0)).sum())(x)
+    close(gradient, [[-0.20998716, 0, 0.20998716], [0, 0, 0]])
+    close(a.softmax_vjp(jnp.broadcast_to(jnp.arange(3.0), (2, 3)), x, where=mask), gradient)
+    assert a.softmax(jnp.zeros((2, 0))).shape == a.log_softmax(jnp.zeros((2, 0))).shape == (2, 0)
+
+
+@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+def test_nearly_one_hot_rows_keep_their_gradient(mode):
+    x, tiny = jnp.array([0.0, 20.0]), 2.0611536e-09
+    close(mode(a.softmax)(x), [[tiny, -tiny], [-tiny, tiny]])
+    close(mode(a.log_softmax)(x), [[1, -1], [-tiny, tiny]])
+    close(a.softmax_vjp(jnp.array([0.0, 1.0]), x), [-tiny, tiny])
+    close(a.log_softmax_vjp(jnp.array([0.0, 1.0]), x), [-tiny, tiny])
+    close(a.log_softmax(x)[1], -tiny)
+
+
+def test_maxout_ties_go_to_the_first():
+    x = jnp.array([[2.0, 2.0, 1.0, 5.0]])
+    close(jax.grad(lambda x: a.maxout(x, 2).sum())(x), [[1, 0, 0, 1]])
+    close(a.maxout_vjp(jnp.array([[3.0, 4.0]]), x, 2), [[3, 0, 0, 4]])
+    assert np.isnan(a.maxout(jnp.array([1.0, jnp.nan]), 2)).all()
+
+
+def test_golden_values():
+    x = jnp.array([-1.0, 0.5])
+    close(a.gelu(x), [-0.15865525, 0.34573123])
+    close(a.gelu(x, True), [-0.15880801, 0.34571400])
+    close(a.mish(x), [-0.30340147, 0.37524524])
+    close(a.celu(x, 2.0), [-0.78693867, 0.5])
+    close(a.hard_swish(x), [-1 / 3, 0.29166666])
+    close(a.glu(jnp.array([[3.0, 0.0]])), [[1.5]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: a.relu(jnp.arange(3)), TypeError, "relu: x must be floating point, got int32"),
+        (lambda: a.sigmoid_grad(3), TypeError, "sigmoid_grad: x must be floating point"),
+        (lambda: a.softmax(jnp.ones(2), where=jnp.ones(2)), TypeError, "softmax: where must be bo"),
+        (lambda: a.maxout(jnp.ones((2, 5)), 2), ValueError, r"maxout: pieces .* 2 and .*\(2, 5\)"),
+        (lambda: a.maxout_vjp(jnp.ones(1), jnp.ones(4), 0), ValueError, "maxout_vjp: pieces must"),
+        (lambda: a.glu(jnp.ones((2, 3))), ValueError, r"glu: axis -1 .* even size, got .*\(2, 3\)"),
+    ],
+)
+def test_errors_say_what_to_do(call, error, message):
+    with pytest.raises(error, match=message) as raised:
+        call()
+    assert str(raised.value).count(". ") >= 1
