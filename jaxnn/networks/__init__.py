@@ -1,0 +1,13 @@
+"""Architectures: each is a constructor that returns a pair of pure functions."""
+
+from jaxnn.networks._network import Network, StatefulNetwork, with_state
+from jaxnn.networks.mlp import batch_norm_mlp, mlp, mlp_vjp
+from jaxnn.networks.perceptron import perceptron, perceptron_step
+
+__all__ = [
+    "Network", "StatefulNetwork",
+    "batch_norm_mlp",
+    "mlp", "mlp_vjp",
+    "perceptron", "perceptron_step",
+    "with_state",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""The types that architectures return."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from jax import Array
+
+Params: TypeAlias = dict[str, Any]
+State: TypeAlias = dict[str, Any]
+
+
+class Network(NamedTuple):
+    """A network: two pure functions, in the manner of `optax.GradientTransformation`.
+
+    Attributes:
+        init: `init(key) -> params`. Parameters are plain nested dicts of arrays.
+        apply: `apply(params, inputs, *, key=None) -> outputs`. Without a key the outputs
+            are a deterministic function of the inputs; with a key, dropout and other
+            noise is drawn from it. No key, no noise.
+    """
+
+    init: Callable[[Array], Params]
+    apply: Callable[..., Any]
+
+
+class StatefulNetwork(NamedTuple):
+    """A network that remembers something besides its parameters, such as batch statistics.
+
+    Gradients are taken in the parameters; the state changes only by being passed on.
+
+    Attributes:
+        init: `init(key) -> (params, state)`, both plain nested dicts of arrays.
+        apply: `apply(params, state, inputs, *, key=None, train=False) -> (outputs, state)`.
+            With `train` the outputs use this batch, and the state that comes back has seen
+            it; without, the state is used, and comes back as it was. As in `Network`, noise
+            comes from `key` alone.
+    """
+
+    init: Callable[[Array], tuple[Params, State]]
+    apply: Callable[..., tuple[Any, State]]
+
+
+def with_state(network: Network) -> StatefulNetwork:
+    """A plain network where a stateful one is expected; its state is empty.
+
+    Args:
+        network: any network without state.
+
+    Returns:
+        The same network with an empty dict for a state; `train` changes nothing.
+
+    Example:
+        >>> net = with_state(Network(lambda key: {}, lambda params, x, *, key=None: 2 * x))
+        >>> net.apply({}, {}, 1.5, train=True)
+        (3.0, {})
+    """
+
+    def init(key: Array) -> tuple[Params, State]:
+        return network.init(key), {}
+
+    def apply(params: Params, state: State, inputs, *, key=None, train=False):
+        del train
+        return network.apply(params, inputs, key=key), state
+
+    return StatefulNetwork(init, apply)

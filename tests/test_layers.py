@@ -1,0 +1,296 @@
+"""Layers: parity with Flax, accuracy at the ends of the float range, limits and errors."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+
+from jaxnn import layers
+
+KEY = jax.random.key(0)
+draw = np.random.default_rng(0).normal
+
+
+def normal(*shape, mean=0.0):
+    return jnp.asarray(draw(mean, 1, shape), jnp.float32)
+
+
+def affine(features):
+    return {"scale": normal(features), "bias": normal(features)}
+
+
+# The same parameters in Flax
+
+
+def test_dense_is_flax_dense():
+    params = layers.dense_init(KEY, 3, 2)
+    assert params["bias"].tolist() == [0, 0]
+    params["bias"] = normal(2)
+    x = normal(4, 5, 3)
+    theirs = linen.Dense(2).apply({"params": params}, x)
+    np.testing.assert_allclose(layers.dense(params, x), theirs, rtol=1e-6, atol=1e-6)
+    bare = layers.dense_init(KEY, 3, 2, use_bias=False)
+    assert set(bare) == {"kernel"}
+    theirs = linen.Dense(2, use_bias=False).apply({"params": bare}, x)
+    np.testing.assert_allclose(layers.dense(bare, x), theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"),
+    [
+        (layers.layer_norm, linen.LayerNorm(), (3, 5, 6)),
+        (layers.rms_norm, linen.RMSNorm(), (3, 5, 6)),
+        (lambda p, x: layers.group_norm(p, x, 3), linen.GroupNorm(3), (2, 4, 5, 6)),
+        (lambda p, x: layers.group_norm(p, x, 2), linen.GroupNorm(2), (2, 6)),
+        (lambda p, x: layers.group_norm(p, x, 6), linen.InstanceNorm(), (2, 4, 5, 6)),
+    ],
+    ids=["layer", "rms", "group", "group of features", "instance"],
+)
+def test_norms_are_flax_norms(ours, theirs, shape):
+    params, x = affine(6), normal(*shape, mean=0.5)
+    if isinstance(theirs, linen.RMSNorm):
+        del params["bias"]
+    expected = theirs.apply({"params": params}, x)
+    np.testing.assert_allclose(ours(params, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norm_is_flax_batch_norm():
+    momentum = 0.9
+    twin = linen.BatchNorm(momentum=momentum)
+    _, ours = layers.batch_norm_init(KEY, 3)
+    params, theirs = affine(3), ours
+    for _ in range(3):
+        x = normal(6, 2, 3, mean=2.0)
+        y, ours = layers.batch_norm(params, ours, x, train=True, momentum=momentum)
+        expected, changed = twin.apply(
+            {"params": params, "batch_stats": theirs}, x, use_running_average=False,
+            mutable=["batch_stats"],
+        )  # fmt: skip
+        theirs = changed["batch_stats"]
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+        chex.assert_trees_all_close(ours, theirs, rtol=1e-5)
+    y, same = layers.batch_norm(params, ours, x, train=False)
+    expected = twin.apply({"params": params, "batch_stats": theirs}, x, use_running_average=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_equal(same, ours)
+
+
+# Accuracy
+
+
+def exact(x, g, epsilon, centre):
+    """Normalized rows and the cotangent of x, in float64."""
+    x, g = np.float64(x), np.float64(g)
+    centred = x - x.mean(-1, keepdims=True) * centre
+    factor = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+    y = centred * factor
+    h = g - g.mean(-1, keepdims=True) * centre
+    return y, factor * (h - y * (h * y).mean(-1, keepdims=True))
+
+
+def columns(p, x, epsilon):
+    """Batch normalization of the rows of x, as if they were columns."""
+    p = {"scale": jnp.ones(x.shape[0]), "bias": jnp.zeros(x.shape[0])}
+    _, statistics = layers.batch_norm_init(KEY, x.shape[0])
+    return layers.batch_norm(p, statistics, x.T, train=True, epsilon=epsilon)[0].T
+
+
+SIZES = [(1e-30, 0), (1e-25, 1e-19), (1e-6, 0), (1, -1e6), (1, 1e6), (1e15, 1e21), (5e37, 0)]
+
+
+@pytest.mark.parametrize("norm", [layers.layer_norm, layers.rms_norm, columns])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-5])
+def test_norms_are_right_at_every_scale_and_offset(norm, epsilon):
+    sizes = np.array(SIZES)[:, :, None]
+    x = np.clip(draw(size=(len(SIZES), 64)) * sizes[:, 0] + sizes[:, 1], -3e38, 3e38)
+    x, g = jnp.asarray(x, jnp.float32), normal(len(SIZES), 64) * 1e3
+    params = {"scale": jnp.ones(64), "bias": jnp.zeros(64)}
+
+    def both(x, g):
+        y, pull = jax.vjp(lambda x: norm(params, x, epsilon), x)
+        cotangents = [pull(g)[0]]
+        if norm is not columns:
+            cotangents.append(getattr(layers, norm.__name__ + "_vjp")(g, params, x, epsilon)[1])
+        return y, cotangents
+
+    for run in (both, jax.jit(both)):
+        y, cotangents = run(x, g)
+        true_y, true_x = exact(x, g, epsilon, centre=norm is not layers.rms_norm)
+        near(y, true_y)
+        for cotangent in cotangents:
+            near(cotangent, true_x)
+
+
+def near(found, truth):
+    error = np.abs(np.float64(found) - truth).max(-1) / np.abs(truth).max(-1)
+    assert error.max() <= 1e-6, error
+
+
+def test_offsets_do_not_cancel():
+    x = jnp.array([[1e4, 1e4 + 1, 1e4 + 2, 1e4 + 3]])
+    truth = [-1.3416408, -0.4472136, 0.4472136, 1.3416408]
+    params = layers.layer_norm_init(KEY, 4)
+    np.testing.assert_allclose(layers.layer_norm(params, x)[0], truth, rtol=1e-6)
+    np.testing.assert_allclose(layers.group_norm(params, x, 1)[0], truth, rtol=1e-6)
+    params, statistics = layers.batch_norm_init(KEY, 1)
+    y, _ = layers.batch_norm(params, statistics, x.T, train=True)
+    np.testing.assert_allclose(y[:, 0], truth, rtol=1e-5)  # its epsilon is 1e-5
+
+
+def test_equal_entries_normalize_to_zero():
+    x = jnp.full((2, 6), 0.1)
+    params = layers.layer_norm_init(KEY, 6)
+    for epsilon in (1e-6, 0.0):
+        y, pull = jax.vjp(lambda x, e=epsilon: layers.layer_norm(params, x, e), x)
+        assert not y.any()
+        chex.assert_tree_all_finite(pull(normal(2, 6)))
+    assert not layers.rms_norm({"scale": jnp.ones(6)}, 0 * x, 0.0).any()
+    assert jnp.isnan(layers.layer_norm(params, x.at[0, 2].set(jnp.nan))[0]).all()
+
+
+def test_bfloat16_is_computed_in_float32():
+    x = normal(8, 256, mean=100.0).astype(jnp.bfloat16)
+    params, statistics = layers.batch_norm_init(KEY, 256)
+    y, new = layers.batch_norm(params, statistics, x, train=True)
+    assert y.dtype == jnp.bfloat16
+    assert new["mean"].dtype == new["var"].dtype == jnp.float32
+    np.testing.assert_allclose(new["mean"], 0.01 * np.float64(x).mean(0), rtol=1e-6)
+    truth, _ = layers.batch_norm(params, statistics, x.astype(jnp.float32), train=True)
+    chex.assert_trees_all_equal(y, truth.astype(jnp.bfloat16))
+
+
+# Statistics
+
+
+def test_an_empty_batch_leaves_the_statistics():
+    params, statistics = layers.batch_norm_init(KEY, 3)
+    y, same = layers.batch_norm(params, statistics, jnp.zeros((0, 3)), train=True)
+    assert y.shape == (0, 3)
+    chex.assert_trees_all_equal(same, statistics)
+    grads, in_x = layers.batch_norm_vjp(y, params, statistics, y, train=True)
+    chex.assert_trees_all_equal(grads, jax.tree.map(jnp.zeros_like, params))
+    assert in_x.shape == (0, 3)
+    images = jnp.zeros((2, 0, 3))
+    assert layers.group_norm(params, images, 3).shape == images.shape
+    assert layers.group_norm_vjp(images, params, images, 3)[1].shape == images.shape
+
+
+def test_statistics_get_no_gradient():
+    params, statistics = layers.batch_norm_init(KEY, 3)
+    x = normal(4, 3)
+
+    def everything(statistics, x, train):
+        y, new = layers.batch_norm(params, statistics, x, train=train)
+        return (y**2).sum() + sum(jax.tree.leaves(jax.tree.map(jnp.sum, new)))
+
+    for train in (True, False):
+        in_statistics = jax.grad(everything)(statistics, x, train)
+        assert not any(leaf.any() for leaf in jax.tree.leaves(in_statistics))
+    alone = jax.grad(lambda x: (layers.batch_norm(params, statistics, x, train=True)[0] ** 2).sum())
+    chex.assert_trees_all_equal(jax.grad(everything, 1)(statistics, x, True), alone(x))
+
+
+# Dropout
+
+
+def test_dropout_keeps_the_expectation():
+    y = layers.dropout(KEY, jnp.ones(100_000), 0.3)
+    kept = y > 0
+    np.testing.assert_allclose(y[kept], 1 / 0.7, rtol=1e-6)
+    standard_error = np.sqrt(0.3 / 0.7 / y.size)
+    assert abs(float(y.mean()) - 1) < 4 * standard_error
+    twin = linen.Dropout(0.3, deterministic=False)
+    theirs = twin.apply({}, jnp.ones(100_000), rngs={"dropout": KEY})
+    assert abs(float(theirs.mean() - y.mean())) < 6 * standard_error
+
+
+def test_dropout_draws_one_mask_for_every_dtype():
+    x = jnp.ones(200)
+    mask = layers.dropout(KEY, x, 0.5) > 0
+    chex.assert_trees_all_equal(layers.dropout(KEY, x.astype(jnp.bfloat16), 0.5) > 0, mask)
+    with jax.enable_x64(True):
+        chex.assert_trees_all_equal(layers.dropout(KEY, jnp.ones(200), 0.5) > 0, mask)
+
+
+def test_dropout_at_its_limits():
+    x = normal(5)
+    chex.assert_trees_all_equal(layers.dropout(None, x, 0.5), x)
+    chex.assert_trees_all_equal(layers.dropout(KEY, x, 0), x)
+    y, pull = jax.vjp(lambda x: layers.dropout(KEY, x, 1.0), x)
+    assert not y.any()
+    assert not pull(x)[0].any()
+    assert not layers.dropout(KEY, x.at[0].set(jnp.inf), 1.0).any()
+
+
+def test_a_traced_rate_may_be_swept():
+    x = normal(50)
+    sweep = jax.jit(jax.vmap(lambda rate: layers.dropout(KEY, x, rate)))
+    swept = sweep(jnp.array([0.0, 0.4, 1.0, 1.5, -0.5, jnp.nan]))
+    chex.assert_trees_all_close(swept[0], x)
+    chex.assert_trees_all_close(swept[1], layers.dropout(KEY, x, 0.4), rtol=1e-6)
+    assert not swept[2].any()
+    assert jnp.isnan(swept[3:]).all()
+
+
+# Errors
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan")])
+def test_dropout_refuses_other_rates(rate):
+    for rate_ in (rate, jnp.array(rate)):
+        with pytest.raises(ValueError, match=r"dropout: rate must be within \[0, 1\], got"):
+            layers.dropout(None, jnp.ones(3), rate_)
+    with pytest.raises(ValueError, match="dropout: rate"):
+        jax.jit(lambda x: layers.dropout(KEY, x, rate))(jnp.ones(3))
+
+
+def test_errors_say_what_to_do():
+    dense, norm, x = layers.dense_init(KEY, 3, 2), layers.layer_norm_init(KEY, 3), jnp.ones((4, 3))
+    _, statistics = layers.batch_norm_init(KEY, 2)
+    wrong = jnp.ones((3, 4))
+    for call in (
+        lambda: layers.dense(dense, wrong),
+        lambda: layers.layer_norm(norm, wrong),
+        lambda: layers.rms_norm(norm, wrong),
+        lambda: layers.group_norm(norm, wrong, 1),
+        lambda: layers.batch_norm(norm, statistics, wrong, train=True),
+        lambda: jax.eval_shape(layers.dense, dense, wrong),
+    ):
+        with pytest.raises(ValueError, match=r"the last axis of x must have size 3, got .*\. F"):
+            call()
+    with pytest.raises(ValueError, match="batch_norm: the last axis of mean must have size 3"):
+        layers.batch_norm(norm, statistics, x, train=True)
+    with pytest.raises(ValueError, match=r"g must have the shape of the output, \(4, 2\), got"):
+        layers.dense_vjp(jnp.ones(4), dense, x)
+    with pytest.raises(ValueError, match=r"group_norm: groups must divide the features"):
+        layers.group_norm(norm, x, 2)
+    with pytest.raises(ValueError, match=r"group_norm: x must be \[batch, \.\.\., features\]"):
+        layers.group_norm(norm, x[0], 3)
+    with pytest.raises(ValueError, match="layer_norm: epsilon must be at least 0"):
+        layers.layer_norm(norm, x, -1.0)
+    with pytest.raises(ValueError, match="dense_init: outputs must be at least 1, got 0"):
+        layers.dense_init(KEY, 3, 0)
+    with pytest.raises(TypeError, match=r"dense_init: inputs must be an integer, got 3\.5"):
+        layers.dense_init(KEY, 3.5, 1)  # pyright: ignore
+    for call in (
+        lambda x: layers.dense(dense, x),
+        lambda x: layers.layer_norm(norm, x),
+        lambda x: layers.dropout(KEY, x, 0.5),
+    ):
+        with pytest.raises(TypeError, match="x must be floating point, got int32"):
+            call(x.astype(jnp.int32))
+
+
+def test_names_of_layers_reach_the_compiled_program():
+    def all_of_them(x):
+        params, statistics = layers.batch_norm_init(KEY, 4)
+        x = layers.dense(layers.dense_init(KEY, 4, 4), x)
+        x, _ = layers.batch_norm(params, statistics, x, train=True)
+        x = layers.group_norm(params, layers.rms_norm(params, layers.layer_norm(params, x)), 2)
+        return layers.dropout(KEY, x, 0.5)
+
+    text = jax.jit(all_of_them).lower(jnp.ones((2, 4))).as_text(debug_info=True)
+    for name in ("dense", "batch_norm", "rms_norm", "layer_norm", "group_norm", "dropout"):
+        assert f"/{name}/" in text
