@@ -1,0 +1,428 @@
+"""Optimizers that scale each parameter by the size of its gradients.
+
+The textbook rules keep the mean v of squared gradients. Its square overflows from 2e19 on and
+vanishes below 1e-23, and a single such gradient would freeze its parameter for good. So the
+transformations keep the root r of v and update that, which follows the same trajectory.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxnn.optimizers._common import by_rate, non_negative, per_leaf, valid_decay, wide_zeros
+
+__all__ = [
+    "adadelta", "adadelta_update", "adagrad", "adagrad_update", "adam", "adam_update", "adamw",
+    "adamw_update", "rmsprop", "rmsprop_update",
+]  # fmt: skip
+
+
+class RootState(NamedTuple):
+    """The root of the mean (or the sum) of squared gradients, for each parameter."""
+
+    root: Any
+
+
+def rmsprop(rate, decay: float = 0.9, epsilon: float = 1e-8):
+    r"""RMSprop: the gradient over the root of a running mean of its squares.
+
+    .. math:: v \leftarrow \beta v + (1 - \beta) g^2, \qquad
+              w \leftarrow w - \eta \frac{g}{\sqrt{v} + \epsilon}
+
+    Optax adds \( \epsilon \) inside the root by default.
+
+    Args:
+        rate: the learning rate \( \eta \), a number, a traced value or an Optax schedule.
+        decay: the share \( \beta \) of the mean that a step keeps, in [0, 1).
+        epsilon: what keeps the denominator from 0.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if a number is negative or `decay` is outside [0, 1).
+
+    Example:
+        >>> optimizer = rmsprop(0.1)
+        >>> w = jnp.zeros(2)
+        >>> updates, _ = optimizer.update(jnp.array([1.0, 1e25]), optimizer.init(w))
+        >>> updates.round(4)
+        Array([-0.3162, -0.3162], dtype=float32)
+
+    Reference:
+        Tieleman and Hinton, "Lecture 6.5: rmsprop", Coursera 2012.
+    """
+    valid_decay("rmsprop", decay=decay)
+    non_negative("rmsprop", epsilon=epsilon)
+
+    def rule(g, r):
+        r = _root_of_mean(r, g, decay)
+        return _over(g, r, epsilon), r
+
+    return _by_root("rmsprop", rule, rate)
+
+
+def rmsprop_update(
+    w: Array, g: Array, v: Array, rate, decay: float = 0.9, epsilon: float = 1e-8
+) -> tuple[Array, Array]:
+    r"""One step of `rmsprop`: the new \( (w, v) \)."""
+    v = decay * v + (1 - decay) * g**2
+    return w - rate * g / (jnp.sqrt(v) + epsilon), v
+
+
+def adagrad(rate, epsilon: float = 1e-8):
+    r"""Adagrad: the gradient over the root of the sum of all its squares.
+
+    .. math:: v \leftarrow v + g^2, \qquad w \leftarrow w - \eta \frac{g}{\sqrt{v} + \epsilon}
+
+    The sum starts at 0; Optax and Keras start it at 0.1.
+
+    Args:
+        rate: the learning rate \( \eta \), a number, a traced value or an Optax schedule.
+        epsilon: what keeps the denominator from 0.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if a number is negative.
+
+    Example:
+        >>> optimizer = adagrad(0.1)
+        >>> state = optimizer.init(jnp.zeros(1))
+        >>> for _ in range(4):
+        ...     updates, state = optimizer.update(jnp.ones(1), state)
+        >>> updates.round(4)
+        Array([-0.05], dtype=float32)
+
+    Reference:
+        Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and
+        stochastic optimization", JMLR 2011.
+    """
+    non_negative("adagrad", epsilon=epsilon)
+
+    def rule(g, r):
+        r = _hypot(r, g)
+        return _over(g, r, epsilon), r
+
+    return _by_root("adagrad", rule, rate)
+
+
+def adagrad_update(
+    w: Array, g: Array, v: Array, rate, epsilon: float = 1e-8
+) -> tuple[Array, Array]:
+    r"""One step of `adagrad`: the new \( (w, v) \)."""
+    v = v + g**2
+    return w - rate * g / (jnp.sqrt(v) + epsilon), v
+
+
+class AdadeltaState(NamedTuple):
+    """Roots of the running means of squared gradients and of squared steps."""
+
+    root: Any
+    step_root: Any
+
+
+def adadelta(rate=1.0, decay: float = 0.95, epsilon: float = 1e-6):
+    r"""Adadelta: steps in the units of the parameters, from the sizes of earlier steps.
+
+    .. math:: v \leftarrow \beta v + (1 - \beta) g^2, \quad
+              \Delta = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}}\, g, \quad
+              u \leftarrow \beta u + (1 - \beta) \Delta^2, \quad w \leftarrow w - \eta \Delta
+
+    A common printed form has \( \eta \) in place of the numerator; that is RMSprop.
+
+    Args:
+        rate: the factor \( \eta \), 1 in the paper; a number, a traced value or a schedule.
+        decay: the share \( \beta \) of both means that a step keeps, in [0, 1).
+        epsilon: added inside both roots; it sets the size of the first steps.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if a number is negative or `decay` is outside [0, 1).
+
+    Example:
+        >>> optimizer = adadelta()
+        >>> updates, _ = optimizer.update(jnp.ones(1), optimizer.init(jnp.zeros(1)))
+        >>> updates.round(5)
+        Array([-0.00447], dtype=float32)
+
+    Reference:
+        Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
+    """
+    valid_decay("adadelta", decay=decay)
+    non_negative("adadelta", epsilon=epsilon)
+    floor = epsilon**0.5
+
+    def init(params):
+        return AdadeltaState(wide_zeros(params), wide_zeros(params))
+
+    def rule(g, r, s):
+        r = _root_of_mean(r, g, decay)
+        delta = _over(g, _hypot(r, floor), 0) * _hypot(s, floor)
+        return delta, r, _root_of_mean(s, delta, decay)
+
+    def update(gradients, state, params=None):
+        updates, *roots = per_leaf("adadelta", rule, gradients, *state)
+        return updates, AdadeltaState(*roots)
+
+    return optax.chain(optax.GradientTransformation(init, update), by_rate("adadelta", rate))
+
+
+def adadelta_update(
+    w: Array,
+    g: Array,
+    v: Array,
+    u: Array,
+    rate=1.0,
+    decay: float = 0.95,
+    epsilon: float = 1e-6,
+) -> tuple[Array, Array, Array]:
+    r"""One step of `adadelta`: the new \( (w, v, u) \)."""
+    v = decay * v + (1 - decay) * g**2
+    delta = jnp.sqrt(u + epsilon) / jnp.sqrt(v + epsilon) * g
+    u = decay * u + (1 - decay) * delta**2
+    return w - rate * delta, v, u
+
+
+class AdamState(NamedTuple):
+    """How many steps were taken, the mean gradient, and the root of the mean square."""
+
+    count: Array
+    mean: Any
+    root: Any
+
+
+def adam(rate, b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-8):
+    r"""Adam: the mean gradient over the root of the mean square, both freed of their bias.
+
+    .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+              v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+              w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}
+                                        {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Both means start at 0, and at step t hold only \( 1 - \beta^t \) of what they should:
+    without the correction the first step would be 3.16 times too large.
+
+    Args:
+        rate: the learning rate \( \eta \), a number, a traced value or an Optax schedule.
+        b1: the share of the mean gradient that a step keeps, in [0, 1).
+        b2: the share of the mean square that a step keeps, in [0, 1).
+        epsilon: what keeps the denominator from 0.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if a number is negative, or `b1` or `b2` is outside [0, 1).
+
+    Example:
+        >>> optimizer = adam(0.1)
+        >>> w = jnp.zeros(3)
+        >>> updates, _ = optimizer.update(jnp.array([1e-3, -1.0, 1e25]), optimizer.init(w))
+        >>> updates.round(4)
+        Array([-0.1,  0.1, -0.1], dtype=float32)
+
+    Reference:
+        Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+    return optax.chain(_scale_by_adam("adam", b1, b2, epsilon), by_rate("adam", rate))
+
+
+def adam_update(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    rate,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> tuple[Array, Array, Array]:
+    r"""Step number `step` (from 1) of `adam`: the new \( (w, m, v) \)."""
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * g**2
+    unbiased_mean, unbiased_square = m / (1 - b1**step), v / (1 - b2**step)
+    return w - rate * unbiased_mean / (jnp.sqrt(unbiased_square) + epsilon), m, v
+
+
+def adamw(
+    rate,
+    weight_decay: float = 1e-4,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-8,
+    *,
+    mask=None,
+):
+    r"""Adam with decoupled weight decay: kernels also shrink by \( \eta \lambda w \) per step.
+
+    Unlike an L2 penalty, the decay is not divided by the size of the gradient. It follows a
+    schedule of the rate.
+
+    Args:
+        rate: the learning rate \( \eta \), a number, a traced value or an Optax schedule.
+        weight_decay: the strength \( \lambda \).
+        b1: the share of the mean gradient that a step keeps, in [0, 1).
+        b2: the share of the mean square that a step keeps, in [0, 1).
+        epsilon: what keeps the denominator from 0.
+        mask: what decays, as in Optax: a tree of booleans, or a function of the parameters
+            that returns one. By default kernels and embeddings: the leaves whose path ends in
+            `kernel` or `embedding`. Biases and the scales of normalization do not.
+
+    Returns:
+        The transformation; its `update` needs the parameters.
+
+    Raises:
+        ValueError: if a number is negative, or `b1` or `b2` is outside [0, 1).
+
+    Example:
+        >>> params = {"kernel": jnp.ones(1), "bias": jnp.ones(1)}
+        >>> optimizer = adamw(0.1, weight_decay=0.5)
+        >>> zero = jax.tree.map(jnp.zeros_like, params)
+        >>> updates, _ = optimizer.update(zero, optimizer.init(params), params)
+        >>> float(updates["kernel"][0].round(4)), float(updates["bias"][0])
+        (-0.05, 0.0)
+
+    Reference:
+        Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    """
+    non_negative("adamw", weight_decay=weight_decay)
+    return optax.chain(
+        _scale_by_adam("adamw", b1, b2, epsilon),
+        _decayed(weight_decay, _kernels if mask is None else mask),
+        by_rate("adamw", rate),
+    )
+
+
+def adamw_update(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    rate,
+    weight_decay: float = 1e-4,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> tuple[Array, Array, Array]:
+    r"""Step number `step` (from 1) of `adamw` on a kernel: the new \( (w, m, v) \)."""
+    stepped, m, v = adam_update(w, g, m, v, step, rate, b1, b2, epsilon)
+    return stepped - rate * weight_decay * w, m, v
+
+
+def _kernels(params):
+    """True for each kernel and embedding."""
+
+    def decays(path, _):
+        return jax.tree_util.keystr(path[-1:], simple=True).endswith(("kernel", "embedding"))
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def _decayed(weight_decay, mask):
+    """Adds `weight_decay` times the masked parameters to the updates."""
+    inner = optax.masked(
+        optax.stateless(
+            lambda updates, params: jax.tree.map(
+                lambda u, p: u + jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype),
+                updates,
+                params,
+            )
+        ),
+        mask,
+    )
+
+    def update(updates, state, params=None):
+        if params is None:
+            raise ValueError(
+                "adamw: the update must be given the parameters, got None. "
+                "Call optimizer.update(gradients, state, params)."
+            )
+        return inner.update(updates, state, params)
+
+    return optax.GradientTransformation(inner.init, update)
+
+
+def _by_root(function, rule, rate):
+    """The optimizer of a rule `(g, r) -> (update, r)`."""
+
+    def init(params):
+        return RootState(wide_zeros(params))
+
+    def update(gradients, state, params=None):
+        updates, root = per_leaf(function, rule, gradients, state.root)
+        return updates, RootState(root)
+
+    return optax.chain(optax.GradientTransformation(init, update), by_rate(function, rate))
+
+
+def _scale_by_adam(function, b1, b2, epsilon):
+    valid_decay(function, b1=b1, b2=b2)
+    non_negative(function, epsilon=epsilon)
+
+    def init(params):
+        return AdamState(jnp.zeros((), jnp.int32), wide_zeros(params), wide_zeros(params))
+
+    def update(gradients, state, params=None):
+        count = optax.safe_increment(state.count)
+
+        def rule(g, m, r):
+            m = m + (1 - b1) * (g - m)
+            r = _root_of_mean(r, g, b2)
+            whole, root = _debias(b1, count, g.dtype), jnp.sqrt(_debias(b2, count, g.dtype))
+            return _over(m, r, epsilon * root) * root / whole, m, r
+
+        updates, mean, root = per_leaf(function, rule, gradients, state.mean, state.root)
+        return updates, AdamState(count, mean, root)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _debias(b, count, dtype):
+    """1 - b^count, without the cancellation of the first steps where b is nearly 1."""
+    if isinstance(b, (int, float)):
+        log = math.log(b) if b > 0 else -math.inf
+    else:
+        log = jnp.log(jnp.asarray(b, dtype))
+    return -jnp.expm1(count.astype(dtype) * log)
+
+
+def _over(g, r, epsilon):
+    """g / (r + epsilon), and 0 where all of them are 0."""
+    whole = r + epsilon
+    return g / jnp.where(whole > 0, whole, 1)
+
+
+def _hypot(a, b):
+    """The root of a^2 + b^2, where squares might be no floats."""
+    a, b = jnp.abs(a), jnp.abs(b)
+    most = jnp.maximum(a, b)
+    least = jnp.minimum(a, b)
+    ratio = least / jnp.where(most > 0, most, 1)
+    # NaN, and an infinity (whose ratio is 0 or NaN), stay what they are.
+    return most * jnp.sqrt(1 + ratio * ratio)
+
+
+def _root_of_mean(r, g, b):
+    """The root of b r^2 + (1 - b) g^2.
+
+    While g is not much larger than r, as a small change of r: the rounding of b itself, near
+    1, would otherwise add up over the 1 / (1 - b) steps that the mean remembers.
+    """
+    g = jnp.abs(g)
+    usual = (g < 64 * r) & (r > 0)
+    q = g / jnp.where(usual, r, jnp.where(g > 0, g, 1))
+    u = (1 - b) * (q * q - 1)
+    near = r + r * (u / (1 + jnp.sqrt(1 + u)))
+    p = r / jnp.where(usual | (g == 0), 1, g)  # below 1 / 64
+    far = g * jnp.sqrt((1 - b) + b * jnp.where(usual, 0, p * p))
+    return jnp.where(usual, near, far)

@@ -1,0 +1,150 @@
+"""Clipping of gradients: by value, by the norm of each tensor, by the norm of them all.
+
+Norms are computed on gradients divided by a power of two, which is exact: the square of 1e20 is
+infinite in float32, and a gradient divided by an infinite norm would be clipped to zero.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jaxnn import _checks
+
+__all__ = [
+    "clip_by_global_norm", "clip_by_global_norm_update", "clip_by_norm",
+    "clip_by_norm_update", "clip_by_value", "clip_by_value_update",
+]  # fmt: skip
+
+
+def clip_by_value(limit) -> optax.GradientTransformation:
+    r"""Clips every entry of a gradient to \( [-c, c] \).
+
+    The direction changes: large entries shrink, small ones do not.
+
+    Args:
+        limit: the largest magnitude c that passes.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if `limit` is not positive.
+
+    Example:
+        >>> updates, _ = clip_by_value(1.0).update(jnp.array([3.0, -0.5]), optax.EmptyState())
+        >>> updates
+        Array([ 1. , -0.5], dtype=float32)
+    """
+    _positive("clip_by_value", limit=limit)
+    return optax.stateless(
+        lambda updates, _: jax.tree.map(lambda g: clip_by_value_update(g, limit), updates)
+    )
+
+
+def clip_by_value_update(g: Array, limit) -> Array:
+    r"""The rule of `clip_by_value`: \( \max(-c, \min(g, c)) \)."""
+    limit = jnp.asarray(limit, g.dtype)
+    return jnp.clip(g, -limit, limit)
+
+
+def clip_by_norm(max_norm) -> optax.GradientTransformation:
+    r"""Scales each tensor of a gradient down to a norm of at most c, on its own.
+
+    .. math:: g \leftarrow g \min(1, c / \lVert g \rVert)
+
+    Keras calls this `clipnorm`. The direction of each tensor is kept, not that of the whole.
+
+    Args:
+        max_norm: the largest norm c that passes.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if `max_norm` is not positive.
+
+    Example:
+        >>> updates, _ = clip_by_norm(1.0).update(jnp.array([1e20, 1e20]), optax.EmptyState())
+        >>> updates.round(4)
+        Array([0.7071, 0.7071], dtype=float32)
+    """
+    _positive("clip_by_norm", max_norm=max_norm)
+
+    def update(updates, _):
+        return jax.tree.map(lambda g: _scaled_down([g], max_norm)[0], updates)
+
+    return optax.stateless(update)
+
+
+def clip_by_norm_update(g: Array, max_norm) -> Array:
+    r"""The rule of `clip_by_norm`: \( g \min(1, c / \lVert g \rVert) \)."""
+    return g * jnp.minimum(1, max_norm / jnp.linalg.norm(g))
+
+
+def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
+    r"""Scales a whole gradient down to a norm of at most c, over all its tensors.
+
+    .. math:: g_i \leftarrow g_i \min(1, c / n), \qquad n^2 = \sum_i \lVert g_i \rVert^2
+
+    The direction of the step is kept.
+
+    Args:
+        max_norm: the largest global norm c that passes.
+
+    Returns:
+        The transformation.
+
+    Raises:
+        ValueError: if `max_norm` is not positive.
+
+    Example:
+        >>> g = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+        >>> updates, _ = clip_by_global_norm(1.0).update(g, optax.EmptyState())
+        >>> updates["a"].round(4), updates["b"].round(4)
+        (Array([0.6], dtype=float32), Array([0.8], dtype=float32))
+
+    Reference:
+        Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
+        ICML 2013.
+    """
+    _positive("clip_by_global_norm", max_norm=max_norm)
+
+    def update(updates, _):
+        leaves, tree = jax.tree.flatten(updates)
+        return jax.tree.unflatten(tree, _scaled_down(leaves, max_norm))
+
+    return optax.stateless(update)
+
+
+def clip_by_global_norm_update(gradients: list[Array], max_norm) -> list[Array]:
+    r"""The rule of `clip_by_global_norm` on a list: \( g_i \min(1, c / n) \)."""
+    norm = jnp.sqrt(sum((g**2).sum() for g in gradients))
+    return [g * jnp.minimum(1, max_norm / norm) for g in gradients]
+
+
+def _positive(function, **numbers):
+    _checks.values(function, lambda n: n > 0, "be positive", "Pass a bound such as 1.0.", **numbers)
+
+
+def _scaled_down(tensors, max_norm):
+    """The tensors with their common norm reduced to `max_norm` where it is larger."""
+    if not tensors:
+        return tensors
+    wide = [g.astype(_checks.wide(g.dtype)) for g in tensors]
+    largest = jnp.array([jnp.abs(g).max(initial=0) for g in wide]).max()
+    # Next to the largest entry, so that no square overflows and the largest does not vanish.
+    _, exponent = jnp.frexp(lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 1)))
+    two = jnp.ldexp(jnp.ones_like(largest), jnp.clip(exponent - 1, -126, 126))
+    scaled = [g / two.astype(g.dtype) for g in wide]
+    squared = jnp.array([(g * g).sum() for g in scaled]).sum()
+    # A zero gradient has no direction: it stays zero, and so does what differentiates it.
+    norm = jnp.sqrt(jnp.where(squared == 0, 1, squared))
+    bound = jnp.asarray(max_norm, norm.dtype)
+    factor = bound / norm
+    # NaN compares false with everything, and must not pass for a small gradient.
+    small = (norm <= bound / two) | (squared == 0)
+    return [
+        jnp.where(small, g, s * factor.astype(s.dtype)).astype(old.dtype)
+        for g, s, old in zip(wide, scaled, tensors, strict=True)
+    ]
