@@ -1,0 +1,139 @@
+"""What happens on the host while a compiled run goes on.
+
+A callback is any function `callback(epoch, metrics)`, called after each epoch with a count from
+0 and a dict of scalars. It can't steer the run. If it has a method `finish`, that is called
+when the run ends. Under `jax.vmap` it is not called, unless it has an attribute `population`
+that is true: then it is called once per epoch with one value per member in each metric.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+
+from jaxnn import _checks
+
+__all__ = ["logs", "progress"]
+
+
+def progress(epochs: int, *, population: bool = False, stream: TextIO | None = None):
+    """A progress bar over epochs, with the latest loss and metrics.
+
+    Drawn by tqdm, in terminals and notebooks, a few times a second at most. Where the stream
+    is neither, such as a log file, a line is written for every tenth of the run.
+
+    Args:
+        epochs: how many there will be at most.
+        population: whether to draw under `jax.vmap`, with the mean over members; otherwise
+            the bar is silent there.
+        stream: where to draw; standard error by default.
+
+    Returns:
+        A callback for `make_fit` and `run`.
+
+    Raises:
+        ValueError: if `epochs` is not positive.
+
+    Example:
+        >>> bar = progress(2, stream=sys.stdout)
+        >>> bar(0, {"loss": 1.5})
+        epoch 1/2: loss 1.5
+        >>> bar(1, {"loss": 0.25})
+        epoch 2/2: loss 0.25
+        >>> bar.finish()
+    """
+    _checks.sizes("progress", epochs=epochs)
+    return _Progress(epochs, population, stream)
+
+
+class _Progress:
+    def __init__(self, epochs, population, stream):
+        self.epochs, self.population, self.stream = epochs, population, stream
+        self.bar: Any = None
+        self.tenth = 0
+
+    def __call__(self, epoch, metrics):
+        done = int(np.max(epoch)) + 1
+        words = {name: f"{np.nanmean(value):.4g}" for name, value in _plain(metrics).items()}
+        stream = self.stream or sys.stderr
+        if not (_in_notebook() or stream.isatty()):
+            self._line(done, words, stream)
+            return
+        if self.bar is None:
+            self.bar = _bar_class()(total=self.epochs, unit="epoch", file=stream, leave=True)
+        self.bar.set_postfix(words, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def _line(self, done, words, stream):
+        tenth = 10 * done // self.epochs
+        if tenth > self.tenth:
+            text = ", ".join(f"{name} {word}" for name, word in words.items())
+            print(f"epoch {done}/{self.epochs}: {text}", file=stream, flush=True)
+        self.tenth = tenth
+
+    def finish(self):
+        """Draws the last state and closes the bar; a next run opens a new one."""
+        if self.bar is not None:
+            self.bar.refresh()
+            self.bar.close()
+        self.bar, self.tenth = None, 0
+
+
+def logs(path: str | Path, *, population: bool = False):
+    r"""Appends one line of JSON per epoch to a file, as it happens.
+
+    Args:
+        path: the file; its folder must exist. Lines are appended to what it holds.
+        population: whether to write under `jax.vmap`, with one value per member; otherwise
+            nothing is written there.
+
+    Returns:
+        A callback for `make_fit` and `run`.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "log.jsonl"
+        >>> logs(file)(0, {"loss": 0.5})
+        >>> file.read_text()
+        '{"epoch": 0, "loss": 0.5}\n'
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"logs: the folder of path must exist, got {path}. Create {path.parent} first."
+        )
+
+    def write(epoch, metrics):
+        line = {"epoch": int(np.max(epoch)), **_plain(metrics)}
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    write.population = population
+    return write
+
+
+def _plain(metrics):
+    """Metrics as numbers, or lists of them."""
+    return jax.tree.map(lambda value: np.asarray(value, float).tolist(), dict(metrics))
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    instance = shell and shell.get_ipython()
+    return instance is not None and "IPKernelApp" in instance.config
+
+
+def _bar_class():
+    """The bar for where we are; the plain one serves in notebooks without widgets too."""
+    if _in_notebook() and importlib.util.find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm.std import tqdm
+    return tqdm
