@@ -7,6 +7,7 @@ plots                                    pictures; loads matplotlib when first u
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from jaxnn import (
     activations,
@@ -21,6 +22,9 @@ from jaxnn import (
 )
 from jaxnn.networks import Network
 from jaxnn.training import make_fit
+
+if TYPE_CHECKING:
+    from jaxnn import callbacks, plots
 
 _LAZY = ("callbacks", "plots")
 

@@ -12,11 +12,12 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 
 def concrete(*arrays) -> bool:
     """Whether the values of all arrays (or pytrees) are there to be looked at."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arrays))
 
 
 def same_shape(function: str, **arrays) -> None:

@@ -36,6 +36,10 @@ RULES = {
     "adamw": (
         o.adamw(0.01, 0.1, mask=True),
         lambda w, g, m, v, t: o.adamw_update(w, g, m, v, t, 0.01, 0.1), 2),
+    "nadam": (o.nadam(0.01), lambda w, g, m, v, t: o.nadam_update(w, g, m, v, t, 0.01), 2),
+    "lion": (
+        o.lion(0.01, weight_decay=0.1, mask=True),
+        lambda w, g, m, t: o.lion_update(w, g, m, 0.01, weight_decay=0.1), 1),
 }  # fmt: skip
 every_rule = pytest.mark.parametrize("name", RULES)
 
@@ -114,6 +118,8 @@ PEERS = {
     "adadelta": optax.adadelta(1.0, 0.95, 1e-6),
     "adam": optax.adam(0.01),
     "adamw": optax.adamw(0.01, weight_decay=0.1),
+    "nadam": optax.nadam(0.01),
+    "lion": optax.lion(0.01, weight_decay=0.1),
 }
 
 
@@ -171,7 +177,7 @@ def test_zero_gradients_are_no_trouble(name):
     params = jnp.ones(2)
     moved = follow(RULES[name][0], params, jnp.zeros((5, 2)))
     assert bool(jnp.isfinite(moved).all())
-    if name != "adamw":
+    if name not in ("adamw", "lion"):
         np.testing.assert_array_equal(moved[-1], params)
 
 
@@ -301,3 +307,62 @@ def test_gradients_of_another_shape_say_so():
     optimizer = o.adam(0.1)
     with pytest.raises(ValueError, match="adam: gradients must have the tree and shapes"):
         optimizer.update({"w": jnp.ones(3)}, optimizer.init({"w": jnp.ones(2)}))
+
+
+def test_nothing_overflows_on_the_way_to_a_finite_step():
+    big = jnp.array([[1.0], [3e38], [1.0]])
+    ahead = follow(o.momentum(1e-3, nesterov=True), jnp.zeros(1), big)[:, 0]
+    np.testing.assert_allclose(ahead, [-1.9e-3, -5.7e35, -8.13e35], rtol=1e-5)
+    turned = follow(o.adam(0.1), jnp.zeros(1), jnp.array([[3.3e38], [-3.3e38], [1.0]]))
+    assert bool(jnp.isfinite(turned).all())
+    short = jnp.full((4, 1), 3e4, jnp.float16)
+    moved = follow(o.momentum(1e-4), jnp.zeros(1, jnp.float16), short)[:, 0]
+    np.testing.assert_allclose(moved.astype(jnp.float32), [-3, -8.7, -16.83, -27.147], rtol=2e-3)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_mean_without_memory_forgets_at_once(traced):
+    g = jnp.array([[1.0], [2e19], [1.0], [-1e-3]])
+    run = lambda decay: follow(o.rmsprop(0.1, decay), jnp.zeros(1), g)[:, 0]
+    moved = jax.jit(run)(0.0) if traced else run(0.0)
+    np.testing.assert_allclose(moved, [-0.1, -0.2, -0.3, -0.2], rtol=1e-5)
+
+
+def test_printed_clips_differentiate_at_zero():
+    zero = jnp.zeros(2)
+    np.testing.assert_array_equal(jax.grad(lambda g: o.clip_by_norm_update(g, 1.0).sum())(zero), 1)
+    whole = lambda g: o.clip_by_global_norm_update([g], 1.0)[0].sum()
+    np.testing.assert_array_equal(jax.grad(whole)(zero), 1)
+
+
+@pytest.mark.parametrize("make", [o.gradient_descent, o.adam, o.lion])
+def test_params_of_another_shape_or_kind_say_so(make):
+    optimizer, w = make(0.1), jnp.ones(3)
+    with pytest.raises(ValueError, match="gradients must have the tree and shapes"):
+        optimizer.update(w, optimizer.init(w), jnp.ones(1))
+    with pytest.raises(TypeError, match="n must be floating point, got int32"):
+        optimizer.init({"n": jnp.arange(3)})
+    with pytest.raises(ValueError, match="rate must be one number or a schedule"):
+        make(jnp.ones(2))
+
+
+@jax.tree_util.register_pytree_node_class
+class Node:
+    """A node that does not define equality, as those of other libraries."""
+
+    def __init__(self, leaf):
+        self.leaf = leaf
+
+    def tree_flatten(self):
+        return (self.leaf,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, leaves):
+        return cls(*leaves)
+
+
+def test_any_tree_will_do():
+    optimizer = o.adam(0.1)
+    node = Node(jnp.ones(2))
+    updates, _ = optimizer.update(node, optimizer.init(node), node)
+    np.testing.assert_allclose(updates.leaf, -0.1, rtol=1e-5)

@@ -30,17 +30,21 @@ from jaxnn.optimizers.clipping import (
     clip_by_value_update,
 )
 from jaxnn.optimizers.descent import (
+    SkipState,
     gradient_descent,
     gradient_descent_update,
     momentum,
     momentum_update,
     skip_nonfinite,
 )
+from jaxnn.optimizers.variants import lion, lion_update, nadam, nadam_update
 
 __all__ = [
+    "SkipState",
     "adadelta", "adadelta_update", "adagrad", "adagrad_update", "adam", "adam_update", "adamw",
     "adamw_update", "clip_by_global_norm", "clip_by_global_norm_update", "clip_by_norm",
     "clip_by_norm_update", "clip_by_value", "clip_by_value_update", "gradient_descent",
-    "gradient_descent_update", "momentum", "momentum_update", "rmsprop", "rmsprop_update",
+    "gradient_descent_update", "lion", "lion_update", "momentum", "momentum_update", "nadam",
+    "nadam_update", "rmsprop", "rmsprop_update",
     "skip_nonfinite",
 ]  # fmt: skip

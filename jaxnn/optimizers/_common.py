@@ -20,14 +20,61 @@ def valid_decay(function: str, **rates) -> None:
     _checks.values(function, inside, "be within [0, 1)", "Pass a decay such as 0.9.", **rates)
 
 
-def by_rate(function: str, rate) -> optax.GradientTransformation:
-    """Multiplies updates by minus the learning rate: a number, a traced value or a schedule."""
+def optimizer(function: str, *stages, needs_params=False) -> optax.GradientTransformation:
+    """The stages in a chain: in float32 at least, rounded once to the dtype of the gradients."""
+    inner = optax.chain(*stages)
+
+    def init(params):
+        return inner.init(widened(function, params))
+
+    def update(updates, state, params=None):
+        if params is not None:
+            same_tree(function, updates, params)
+            params = widened(function, params)
+        elif needs_params:
+            raise ValueError(
+                f"{function}: the update must be given the parameters, got None. "
+                "Call optimizer.update(gradients, state, params)."
+            )
+        wide, state = inner.update(widened(function, updates), state, params)
+        return narrowed(wide, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def widened(function: str, tree):
+    """The leaves as arrays of float32 at least; TypeError where they are no floats."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator="/") or "the array"
+        _checks.floating(function, **{name: leaf})
+    return jax.tree.map(lambda x: jnp.asarray(x, _checks.wide(jnp.result_type(x))), tree)
+
+
+def narrowed(updates, gradients):
+    """The updates in the dtypes of the gradients."""
+    return jax.tree.map(lambda u, g: u.astype(jnp.result_type(g)), updates, gradients)
+
+
+def by_rate(function: str, rate, gain=1.0) -> optax.GradientTransformation:
+    """Multiplies by -gain times the learning rate: a number, a traced value or a schedule."""
+
+    def factor(rate):
+        return -jnp.asarray(gain, float) * jnp.asarray(rate, float)
+
     if callable(rate):
-        return optax.scale_by_schedule(lambda count: -jnp.asarray(rate(count)))
+        return optax.scale_by_schedule(lambda count: factor(rate(count)))
+    if jnp.ndim(rate):
+        raise ValueError(
+            f"{function}: rate must be one number or a schedule, got shape {jnp.shape(rate)}. "
+            "To try many rates, vmap the function that builds the optimizer."
+        )
     non_negative(function, rate=rate)
-    return optax.stateless(
-        lambda updates, _: jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
-    )
+
+    def scale(updates, _):
+        step = factor(rate)
+        return jax.tree.map(lambda u: step.astype(u.dtype) * u, updates)
+
+    return optax.stateless(scale)
 
 
 def wide_zeros(params):
@@ -36,25 +83,25 @@ def wide_zeros(params):
 
 
 def per_leaf(function: str, rule: Callable, gradients, *slots):
-    """Applies `rule(g, *slots) -> (update, *slots)` to every leaf, in the dtype of the slots.
+    """Applies `rule(g, *slots) -> (update, *slots)` to every leaf.
 
     Returns:
-        The updates, in the dtype of the gradients, and the new slots.
+        The updates and the new slots.
     """
     same_tree(function, gradients, slots[0])
     leaves, tree = jax.tree.flatten(gradients)
     rows = zip(leaves, *map(jax.tree.leaves, slots), strict=True)
-    results = [rule(g.astype(slot.dtype), slot, *rest) for g, slot, *rest in rows]
+    results = [rule(*row) for row in rows]
     columns = zip(*results, strict=True) if results else [()] * (len(slots) + 1)
-    updates, *new = (list(column) for column in columns)
-    updates = [u.astype(g.dtype) for u, g in zip(updates, leaves, strict=True)]
-    return tuple(jax.tree.unflatten(tree, column) for column in (updates, *new))
+    return tuple(jax.tree.unflatten(tree, column) for column in columns)
 
 
 def same_tree(function: str, gradients, params) -> None:
     """Raises ValueError unless gradients and parameters (or slots) agree in tree and shapes."""
-    found, expected = (jax.tree.map(jnp.shape, tree) for tree in (gradients, params))
-    if found != expected:
+    # Leaf by leaf: nodes of other libraries may not define equality.
+    shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (gradients, params)]
+    if shapes[0] != shapes[1] or jax.tree.structure(gradients) != jax.tree.structure(params):
+        found, expected = (jax.tree.map(jnp.shape, tree) for tree in (gradients, params))
         raise ValueError(
             f"{function}: gradients must have the tree and shapes the optimizer was initialized "
             f"with, got {found} for {expected}. Call init with the parameters being trained."

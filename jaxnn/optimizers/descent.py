@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxnn.optimizers._common import by_rate, per_leaf, valid_decay, wide_zeros
+from jaxnn.optimizers._common import by_rate, optimizer, per_leaf, valid_decay, wide_zeros
 
 __all__ = [
-    "gradient_descent", "gradient_descent_update", "momentum", "momentum_update",
+    "SkipState", "gradient_descent", "gradient_descent_update", "momentum", "momentum_update",
     "skip_nonfinite",
 ]  # fmt: skip
 
@@ -36,7 +36,7 @@ def gradient_descent(rate) -> optax.GradientTransformation:
         >>> optax.apply_updates(w, updates)
         Array([0.5, 2.5], dtype=float32)
     """
-    return by_rate("gradient_descent", rate)
+    return optimizer("gradient_descent", by_rate("gradient_descent", rate))
 
 
 def gradient_descent_update(w: Array, g: Array, rate) -> Array:
@@ -44,10 +44,10 @@ def gradient_descent_update(w: Array, g: Array, rate) -> Array:
     return w - rate * g
 
 
-class MomentumState(NamedTuple):
-    """The velocity of each parameter."""
+class _MomentumState(NamedTuple):
+    """The running mean of each gradient, 1 - decay times the velocity."""
 
-    velocity: optax.Updates
+    mean: optax.Updates
 
 
 def momentum(rate, decay: float = 0.9, *, nesterov: bool = False):
@@ -56,7 +56,8 @@ def momentum(rate, decay: float = 0.9, *, nesterov: bool = False):
     .. math:: v \leftarrow \beta v + g, \qquad w \leftarrow w - \eta v
 
     and with `nesterov` \( w \leftarrow w - \eta (g + \beta v) \), which looks one step ahead.
-    Keras puts \( \eta \) inside v; that is the same while the rate is constant.
+    Keras puts \( \eta \) inside v; that is the same while the rate is constant. The state holds
+    \( (1 - \beta) v \), a mean, since v itself may overflow where the step does not.
 
     Args:
         rate: the learning rate \( \eta \), a number, a traced value or an Optax schedule.
@@ -84,17 +85,21 @@ def momentum(rate, decay: float = 0.9, *, nesterov: bool = False):
     valid_decay("momentum", decay=decay)
 
     def init(params):
-        return MomentumState(wide_zeros(params))
+        return _MomentumState(wide_zeros(params))
 
-    def update(gradients, state, params=None):
-        def rule(g, v):
-            v = decay * v + g
-            return (g + decay * v if nesterov else v), v
+    def update(updates, state, params=None):
+        def rule(g, m):
+            m = decay * m + (1 - decay) * g
+            return (decay * m + (1 - decay) * g if nesterov else m), m
 
-        updates, velocity = per_leaf("momentum", rule, gradients, state.velocity)
-        return updates, MomentumState(velocity)
+        updates, mean = per_leaf("momentum", rule, updates, state.mean)
+        return updates, _MomentumState(mean)
 
-    return optax.chain(optax.GradientTransformation(init, update), by_rate("momentum", rate))
+    return optimizer(
+        "momentum",
+        optax.GradientTransformation(init, update),
+        by_rate("momentum", rate, gain=1 / (1 - decay)),
+    )
 
 
 def momentum_update(
@@ -136,10 +141,10 @@ def skip_nonfinite(optimizer: optax.GradientTransformation) -> optax.GradientTra
     def init(params):
         return SkipState(optimizer.init(params), jnp.zeros((), jnp.int32))
 
-    def update(gradients, state, params=None, **extra):
-        finite = jnp.array([jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]).all()
+    def update(updates, state, params=None, **extra):
+        finite = jnp.array([jnp.isfinite(g).all() for g in jax.tree.leaves(updates)]).all()
         wrapped = optax.with_extra_args_support(optimizer)
-        updates, inner = wrapped.update(gradients, state.inner, params, **extra)
+        updates, inner = wrapped.update(updates, state.inner, params, **extra)
         updates = jax.tree.map(lambda u: jnp.where(finite, u, jnp.zeros_like(u)), updates)
         inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
         return updates, SkipState(inner, state.skipped + (1 - finite.astype(jnp.int32)))

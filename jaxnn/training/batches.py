@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
-from jaxnn.training.steps import measured
+from jaxnn.training._checked import examples_of, measured
 
 __all__ = ["evaluate", "predict"]
 
@@ -43,7 +43,7 @@ def evaluate(
     _checks.function("evaluate", loss_fn=loss_fn)
     _checks.sizes("evaluate", batch_size=batch_size)
     batch_size = min(batch_size, examples_of("evaluate", data, 1))
-    return evaluate_batches(loss_fn, params, data, batch_size, has_state)
+    return _evaluate(loss_fn, params, data, batch_size, has_state)
 
 
 def predict(
@@ -78,7 +78,7 @@ def predict(
 
 
 @partial(jax.jit, static_argnums=(0, 3, 4))
-def evaluate_batches(loss_fn, params, data, batch_size, has_state):
+def _evaluate(loss_fn, params, data, batch_size, has_state):
     def measure(batch):
         found = loss_fn(*params, batch, None) if has_state else loss_fn(params, batch, None)
         loss, aux = measured(found, has_state)
@@ -110,21 +110,3 @@ def _in_batches(f, data, batch_size):
     batches = jax.tree.map(lambda a: a[:cut].reshape(full, batch_size, *a.shape[1:]), data)
     whole = jax.lax.map(f, batches)
     return whole, f(jax.tree.map(lambda a: a[cut:], data)) if left else None
-
-
-def examples_of(function, data, batch_size):
-    """How many examples the data hold; at least `batch_size`, and at least one."""
-    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
-    if len(sizes) != 1 or () in sizes:
-        found = sorted(jnp.shape(leaf) for leaf in jax.tree.leaves(data))
-        raise ValueError(
-            f"{function}: all arrays of the data must have one leading axis in common, the "
-            f"examples, got shapes {found}. Pass a tuple such as (inputs, targets)."
-        )
-    ((examples,),) = sizes
-    if examples < max(batch_size, 1):
-        raise ValueError(
-            f"{function}: there must be at least one batch of {batch_size} examples, got "
-            f"{examples} examples. Pass more data or a smaller batch_size."
-        )
-    return examples

@@ -10,7 +10,8 @@ import optax
 from jax import Array
 
 from jaxnn import _checks
-from jaxnn.training.batches import evaluate_batches, examples_of
+from jaxnn.training import batches
+from jaxnn.training._checked import examples_of, finite
 from jaxnn.training.steps import TrainState, gradient_step
 
 __all__ = ["FitResult", "make_fit", "run"]
@@ -88,9 +89,9 @@ def make_fit(
             `patience` has no validation to watch.
 
     Example:
-        >>> from jaxnn import losses, networks, optimizers
+        >>> from jaxnn import losses, networks, optimizers, training
         >>> network = networks.mlp([1, 1])
-        >>> loss_fn = supervised(network, losses.squared_error)
+        >>> loss_fn = training.supervised(network, losses.squared_error)
         >>> fit = make_fit(loss_fn, optimizers.adam(0.1), epochs=100, batch_size=8)
         >>> x = jnp.linspace(-1, 1, 32)[:, None]
         >>> result = fit(network.init(jax.random.key(0)), (x, 3 * x), key=jax.random.key(1))
@@ -108,7 +109,7 @@ def make_fit(
         def validate(state):
             at = (state.params, state.statistics) if has_state else state.params
             size = validation_batch_size or examples_of("fit", validation, 1)
-            found = evaluate_batches(loss_fn, at, validation, size, has_state)
+            found = batches.evaluate(loss_fn, at, validation, batch_size=size, has_state=has_state)
             return {f"validation_{name}": value for name, value in found.items()}
 
         watched = validation is not None
@@ -135,10 +136,10 @@ def make_fit(
                 "Pass validation data, or make_fit(..., patience=None)."
             )
         examples_of("fit", train, batch_size)
-        _finite("fit", "train", train)
+        finite("fit", "train", train)
         if validation is not None:
             examples_of("fit", validation, 1)
-            _finite("fit", "validation", validation)
+            finite("fit", "validation", validation)
         return train_on(params, train, validation, key)
 
     return fit
@@ -282,21 +283,6 @@ def _emitter(callbacks):
         return call([c for c in callbacks if getattr(c, "population", False)], epoch, metrics), True
 
     return lambda epoch, metrics: emit(epoch, metrics or {})
-
-
-def _finite(function, name, data):
-    """Raises ValueError if a concrete array of the data holds a NaN or an infinity."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
-        if _checks.concrete(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            with jax.ensure_compile_time_eval():  # a constant under `jit` can be looked at too
-                wrong = ~jnp.isfinite(jnp.asarray(leaf))
-                rows = jnp.flatnonzero(wrong.reshape(wrong.shape[0], -1).any(1))
-            if len(rows):
-                raise ValueError(
-                    f"{function}: {name}{jax.tree_util.keystr(path)} must be finite, got NaN or "
-                    f"infinity in {len(rows)} examples, the first of them number {int(rows[0])}. "
-                    "Drop or impute them."
-                )
 
 
 def _check_run(epochs, batch_size, monitor, patience, min_delta):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax import Array
 
 from jaxnn import _checks
+from jaxnn.training._checked import measured
 
 __all__ = ["TrainState", "gradient_step", "supervised"]
 
@@ -147,18 +147,3 @@ def gradient_step(
         return TrainState(params, opt_state, statistics), {"loss": loss, **metrics}
 
     return step
-
-
-def measured(found, has_state):
-    """What a loss function returned, if it is what `gradient_step` asks for."""
-    aux = found[1] if isinstance(found, tuple) and len(found) == 2 else None
-    if has_state:
-        aux = aux[0] if isinstance(aux, tuple) and len(aux) == 2 else None
-    if not isinstance(aux, dict) or jnp.shape(found[0]) != ():
-        pair = "(loss, (metrics, statistics))" if has_state else "(loss, metrics)"
-        shapes = jax.tree.map(jnp.shape, found)
-        raise TypeError(
-            f"gradient_step: loss_fn must return {pair}, the loss a scalar and the metrics a "
-            f"dict, got shapes {shapes}. Average the loss, and return {{}} for no metrics."
-        )
-    return found

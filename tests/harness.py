@@ -1,0 +1,235 @@
+"""What it means that a closed form is true, in one place for every function of the library.
+
+A function `f` and its companion `f_grad` or `f_vjp` meet at the sample points of
+`tests/cases`. Everything is computed in float64 at a fixed random cotangent; finite
+differences come first, because a closed form that is installed as JAX's own rule can't be
+proved by comparing it with `jax.grad`.
+"""
+
+import importlib
+import pkgutil
+import sys
+from functools import cache, partial
+
+import cases
+import jax
+import jax.numpy as jnp
+import numpy as np
+from cases._case import Case
+from jax.flatten_util import ravel_pytree
+
+import jaxnn
+
+# Modules of differentiable blocks: each public function in them must have a closed form.
+BLOCKS = ("activations", "layers", "losses", "regularizers")
+COMPANIONS = ("_grad", "_vjp", "_init")
+STEP = 1e-6
+
+
+def modules(package=jaxnn):
+    """Every module of the library, imported."""
+    found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    return [importlib.import_module(info.name) for info in found]
+
+
+def blocks():
+    """Every public function that must have a closed form."""
+    tops = [importlib.import_module(f"jaxnn.{name}") for name in BLOCKS]
+    names = [(top, name) for top in tops for name in top.__all__]
+    return [getattr(top, name) for top, name in names if not name.endswith(COMPANIONS)]
+
+
+def samples():
+    """All lines of sample points: function -> its cases."""
+    found = {}
+    for info in pkgutil.iter_modules(cases.__path__):
+        if not info.name.startswith("_"):
+            found |= importlib.import_module(f"cases.{info.name}").CASES
+    return found
+
+
+CASES = samples()
+
+
+def companion(f):
+    """The closed form beside `f`, and whether it pulls back a cotangent itself."""
+    module = sys.modules[f.__module__]
+    for suffix in ("_vjp", "_grad"):
+        if closed_form := getattr(module, f.__name__ + suffix, None):
+            return closed_form, suffix == "_vjp"
+    return None, False
+
+
+def cast(tree, dtype):
+    """The floats of a tree in `dtype`; integers, booleans and keys as they are."""
+
+    def one(leaf):
+        if isinstance(leaf, np.ndarray | np.generic) and np.issubdtype(leaf.dtype, np.floating):
+            return jnp.asarray(leaf, dtype)
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def value(f, case: Case, args):
+    """The differentiable output of `f`."""
+    y = f(*args, **case.options)
+    return case.output(y) if case.output else y
+
+
+def cotangent(f, case: Case, args):
+    """A fixed random cotangent for the output of `f`, in its dtype."""
+    pick, rebuild = closing(args)
+    like = jax.eval_shape(lambda arrays: value(f, case, rebuild(arrays)), pick(args))
+    draw = np.random.default_rng(0).normal(size=like.shape)
+    return jnp.asarray(draw, like.dtype)
+
+
+def closing(args):
+    """`(pick, rebuild)`: the arguments JAX may trace, and how to put the others back.
+
+    Keys stay traced arrays; None, Python numbers and strings are closed over.
+    """
+    traced = [isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(args)]
+    leaves, tree = jax.tree.flatten(args)
+    constants = [None if t else leaf for t, leaf in zip(traced, leaves, strict=True)]
+
+    def pick(args):
+        return [a for a, t in zip(jax.tree.leaves(args), traced, strict=True) if t]
+
+    def rebuild(arrays):
+        arrays = iter(arrays)
+        both = [next(arrays) if t else c for t, c in zip(traced, constants, strict=True)]
+        return jax.tree.unflatten(tree, both)
+
+    return pick, rebuild
+
+
+def pulled_back(f, case: Case, args, g):
+    """What the closed form says: one cotangent for each argument it covers."""
+    closed_form, pulls = companion(f)
+    if pulls:
+        found = closed_form(g, *args, **case.options)
+        return tuple(found) if len(case.wrt) > 1 else (found,)
+    slopes = closed_form(*args, **case.options)
+    slopes = tuple(slopes) if len(case.wrt) > 1 else (slopes,)
+    return tuple(
+        jax.tree.map(partial(_chain, g), slope, args[i])
+        for slope, i in zip(slopes, case.wrt, strict=True)
+    )
+
+
+def _chain(g, slope, argument):
+    """Cotangent of an elementwise or per-row slope, summed where the argument was broadcast."""
+    full = slope * g.reshape(g.shape + (1,) * (slope.ndim - g.ndim))
+    shape = jnp.shape(argument)
+    if full.shape == shape:
+        return full
+    full = full.sum(tuple(range(full.ndim - len(shape))))
+    kept = tuple(i for i, n in enumerate(shape) if n == 1 and full.shape[i] != 1)
+    return full.sum(kept, keepdims=True)
+
+
+def replaced(args, case: Case, chosen):
+    """The arguments, with those that are differentiated replaced."""
+    args = list(args)
+    for i, argument in zip(case.wrt, chosen, strict=True):
+        args[i] = argument
+    return tuple(args)
+
+
+def chosen(args, case: Case):
+    """The arguments that are differentiated."""
+    return tuple(args[i] for i in case.wrt)
+
+
+@cache
+def finite_differences(f, index):
+    """Central differences of <g, f> in float64, in every entry of every covered argument."""
+    case = CASES[f][index]
+    args = cast(case.args, jnp.float64)
+    g = cotangent(f, case, args)
+    flat, unravel = ravel_pytree(chosen(args, case))
+
+    def along(flat):
+        return (value(f, case, replaced(args, case, unravel(flat))) * g).sum()
+
+    def slope(i):
+        step = STEP * jnp.maximum(1, jnp.abs(flat[i]))
+        return (along(flat.at[i].add(step)) - along(flat.at[i].add(-step))) / (2 * step)
+
+    return jax.jit(jax.vmap(slope))(jnp.arange(flat.size))
+
+
+def closed_form_error(f, index):
+    """How far the closed form is from finite differences, as a multiple of what is allowed."""
+    case = CASES[f][index]
+    args = cast(case.args, jnp.float64)
+    g = cotangent(f, case, args)
+    numeric = finite_differences(f, index)
+    analytic, _ = ravel_pytree(pulled_back(f, case, args, g))
+    assert analytic.shape == numeric.shape, "the closed form has another shape than its arguments"
+    allowed = 1e-7 + 1e-6 * jnp.abs(numeric)
+    return float((jnp.abs(analytic - numeric) / allowed).max())
+
+
+def along(gradient, direction):
+    """Inner product of two trees."""
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+    return sum(jnp.vdot(a, b) for a, b in pairs)
+
+
+def derivatives(f, case: Case, args, g):
+    """Everything that must agree, in one function so that it compiles once.
+
+    Returns the closed form, reverse mode, forward mode along a direction, the second
+    derivative along it by forward-over-reverse and reverse-over-reverse, and the change of
+    the closed form along it by central differences.
+    """
+    covered = chosen(args, case)
+    flat, unravel = ravel_pytree(covered)
+    direction = jnp.asarray(np.random.default_rng(1).normal(size=flat.shape), flat.dtype)
+    direction = unravel(direction)
+
+    def scalar(*covered):
+        return (value(f, case, replaced(args, case, covered)) * g).sum()
+
+    gradient = jax.grad(scalar, tuple(range(len(covered))))
+
+    def closed(*covered):
+        return pulled_back(f, case, replaced(args, case, covered), g)
+
+    def moved(step):
+        return closed(*jax.tree.map(lambda a, d: a + step * d, covered, scaled))
+
+    scaled = jax.tree.map(lambda a, d: d * jnp.maximum(1, jnp.abs(a)), covered, direction)
+    reverse = gradient(*covered)
+    _, pull = jax.vjp(gradient, *covered)
+    second_reverse = pull(scaled)
+    if case.forward:
+        _, forward = jax.jvp(scalar, covered, direction)
+        _, second = jax.jvp(gradient, covered, scaled)
+    else:
+        forward, second = along(reverse, direction), second_reverse
+    numeric = jax.tree.map(lambda a, b: (a - b) / (2 * STEP), moved(STEP), moved(-STEP))
+    return {
+        "closed": closed(*covered),
+        "reverse": reverse,
+        "forward": forward,
+        "direction": direction,
+        "second": second,
+        "second_reverse": second_reverse,
+        "second_numeric": numeric,
+    }
+
+
+def each_case(edge=False):
+    """`(f, index)` of every case, for parametrizing, with readable names."""
+    import pytest
+
+    return [
+        pytest.param(f, i, id=f"{f.__name__}-{i}")
+        for f in blocks()
+        for i, case in enumerate(CASES.get(f, []))
+        if edge or not case.edge
+    ]

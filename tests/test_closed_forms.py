@@ -1,0 +1,239 @@
+"""Every closed form is true: against finite differences, and against JAX in every mode."""
+
+import sys
+
+import chex
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from harness import CASES, blocks, cast, cotangent, derivatives, each_case, pulled_back, value
+
+every_block = pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+every_case = pytest.mark.parametrize(("f", "index"), each_case())
+
+
+@pytest.fixture
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+@every_block
+def test_has_a_closed_form_and_sample_points(f):
+    name = f.__name__
+    assert harness.companion(f)[0], f"{name} needs {name}_grad or {name}_vjp right below it"
+    assert CASES.get(f), f"add a line of sample points for {name} to tests/cases"
+    assert any(not case.edge for case in CASES[f]), f"{name}: every case is an edge"
+
+
+@every_case
+def test_closed_form_matches_finite_differences(f, index, double_precision):
+    assert harness.closed_form_error(f, index) <= 1
+
+
+@every_case
+def test_jax_agrees_in_every_mode(f, index, double_precision):
+    case = CASES[f][index]
+    args = cast(case.args, jnp.float64)
+    g = cotangent(f, case, args)
+    pick, rebuild = harness.closing(args)
+    found = jax.jit(lambda arrays, g: derivatives(f, case, rebuild(arrays), g))(pick(args), g)
+    chex.assert_trees_all_close(found["reverse"], found["closed"], rtol=1e-10, atol=1e-11)
+    along = harness.along(found["closed"], found["direction"])
+    np.testing.assert_allclose(found["forward"], along, rtol=1e-9, atol=1e-10)
+    chex.assert_tree_all_finite(found["second"])
+    chex.assert_trees_all_close(found["second"], found["second_numeric"], rtol=2e-5, atol=1e-5)
+    # Reverse over reverse contracts the symmetric Hessian from the other side.
+    chex.assert_trees_all_close(found["second_reverse"], found["second"], rtol=1e-8, atol=1e-9)
+
+
+@every_case
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.float32], ids=lambda d: d.__name__
+)
+def test_every_dtype_is_kept_and_near_the_truth(f, index, dtype):
+    case = CASES[f][index]
+    args = cast(case.args, dtype)
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in _floats(args)):
+        return  # the sample points overflow this dtype, so there is nothing to compare
+    pick, rebuild = harness.closing(args)
+
+    def both(arrays):
+        args = rebuild(arrays)
+        g = cotangent(f, case, args)
+        covered = harness.chosen(args, case)
+
+        def scalar(*covered):
+            y = value(f, case, harness.replaced(args, case, covered))
+            return (y * g).astype(jnp.float32).sum(), y
+
+        wrt = tuple(range(len(covered)))
+        gradient, y = jax.grad(scalar, wrt, has_aux=True)(*covered)
+        return y, gradient, pulled_back(f, case, args, g)
+
+    y, gradient, closed = jax.jit(both)(pick(args))
+    assert y.dtype == dtype
+    chex.assert_trees_all_equal_dtypes(gradient, closed, harness.chosen(args, case))
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if _is_float(a) else a, args)
+        y_wide = value(f, case, wide)
+        g = jnp.asarray(cotangent(f, case, wide).astype(dtype), jnp.float64)
+        closed_wide = pulled_back(f, case, wide, g)
+    _near(y, y_wide, dtype)
+    for narrow, truth in zip(jax.tree.leaves(closed), jax.tree.leaves(closed_wide), strict=True):
+        _near(narrow, truth, dtype)
+    for narrow, truth in zip(jax.tree.leaves(gradient), jax.tree.leaves(closed_wide), strict=True):
+        _near(narrow, truth, dtype)
+
+
+@every_case
+def test_jit_and_vmap_change_nothing(f, index):
+    case = CASES[f][index]
+    args = cast(case.args, jnp.float32)
+    g = cotangent(f, case, args)
+    pick, rebuild = harness.closing(args)
+    arrays = pick(args)
+
+    def both(arrays):
+        args = rebuild(arrays)
+        return value(f, case, args), pulled_back(f, case, args, g)
+
+    eager = both(arrays)
+    jitted, batched = jax.jit(
+        lambda arrays: (both(arrays), jax.vmap(both)([jnp.stack([a, a]) for a in arrays]))
+    )(arrays)
+    eps = float(jnp.finfo(jnp.float32).eps)
+    for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(jitted), strict=True):
+        _near(one, other, jnp.float32)
+    for one, two in zip(jax.tree.leaves(jitted), jax.tree.leaves(batched), strict=True):
+        scale = float(jnp.abs(jnp.where(jnp.isfinite(one), one, 0)).max()) if one.size else 0.0
+        np.testing.assert_allclose(two[1], one, rtol=16 * eps, atol=16 * eps * scale)
+        np.testing.assert_array_equal(two[0], two[1])
+
+
+@every_block
+def test_sample_points_reach_every_branch(f, monkeypatch):
+    """Each `jnp.where` that `f` and its closed form run must be seen true and seen false."""
+    seen = {}
+    where = jnp.where
+
+    def record(site, some, every):
+        true, false = seen[site]
+        seen[site] = (true or bool(some), false or not bool(every))
+
+    def recorder(condition, *branches, **options):
+        frame = sys._getframe(1)
+        site = (frame.f_code.co_filename, frame.f_lineno, frame.f_lasti)
+        seen.setdefault(site, (False, False))
+        condition = jnp.asarray(condition)
+        if condition.size:
+            jax.debug.callback(
+                lambda some, every: record(site, some, every), condition.any(), condition.all()
+            )
+        return where(condition, *branches, **options)
+
+    monkeypatch.setattr(jnp, "where", recorder)
+    for case in CASES[f]:
+        args = cast(case.args, jnp.float32)
+        pick, rebuild = harness.closing(args)
+
+        def both(arrays, case=case, rebuild=rebuild):
+            args = rebuild(arrays)
+            y, pull = jax.vjp(
+                lambda *covered: value(f, case, harness.replaced(args, case, covered)),
+                *harness.chosen(args, case),
+            )
+            return pulled_back(f, case, args, jnp.ones_like(y)), pull(jnp.ones_like(y))
+
+        jax.block_until_ready(jax.jit(both)(pick(args)))
+    jax.effects_barrier()
+    half = [f"{name}:{line}" for (name, line, _), both in seen.items() if not all(both)]
+    assert not half, f"{f.__name__}: these conditions were never seen on both sides: {half}"
+
+
+SLIPS = {
+    "zero": lambda true: 0 * true,
+    "sign": lambda true: -true,
+    "one part in ten thousand": lambda true: true * 1.0001,
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+@every_block
+def test_a_wrong_closed_form_is_caught(f, slip, monkeypatch, double_precision):
+    _plant(
+        monkeypatch,
+        f,
+        lambda truth, *args, **options: jax.tree.map(SLIPS[slip], truth(*args, **options)),
+    )
+    assert _caught(f)
+
+
+def _textbook_slips():
+    """Wrong formulas that have been printed or released, by the function they belong to."""
+    from jaxnn import activations, layers, losses
+
+    sigmoid = jax.nn.sigmoid
+    softmax = jax.nn.softmax
+    return [
+        (activations.sigmoid, lambda x: sigmoid(x) * (1 + sigmoid(x))),
+        (activations.tanh, lambda x: 1 - jnp.tanh(x)),
+        (activations.relu, lambda x: jnp.where(x > -0.6, 1.0, 0.0)),
+        (activations.leaky_relu, lambda x, slope=0.01: jnp.where(x > 0, 1.0, 0.0)),
+        (activations.elu, lambda x, alpha=1.0: jnp.where(x > 0, 1.0, alpha * jnp.expm1(x))),
+        (activations.swish, lambda x, beta=1.0: sigmoid(beta * x)),
+        (activations.softmax, lambda g, x, *_: g * softmax(x) * (1 - softmax(x))),
+        (activations.log_softmax, lambda g, x, *_: g - softmax(x)),
+        (losses.huber, lambda p, t, delta=1.0: p - t),
+        (losses.hinge, lambda s, y: jnp.where(s * y < 1, 1.0, 0.0)),
+        (losses.squared_error, lambda p, t: p - t),
+        (losses.absolute_error, lambda p, t: jnp.sign(t - p)),
+        (losses.binary_cross_entropy, lambda z, y: sigmoid(z)),
+        (losses.log_cosh, lambda p, t: jnp.tanh(t - p)),
+        (layers.dense, lambda g, params, x: (
+            {"kernel": x.T @ g, "bias": g.mean(0)}, g @ params["kernel"].T)),
+        (layers.layer_norm, lambda g, params, x, epsilon=1e-6: (
+            {"scale": (g * x).sum(0), "bias": g.sum(0)},
+            g * params["scale"] / jnp.sqrt(x.var(-1, keepdims=True) + epsilon))),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("f", "wrong"), [pytest.param(f, wrong, id=f.__name__) for f, wrong in _textbook_slips()]
+)
+def test_a_printed_mistake_is_caught(f, wrong, monkeypatch, double_precision):
+    assert not _caught(f)
+    _plant(monkeypatch, f, lambda truth, *args, **options: wrong(*args, **options))
+    assert _caught(f)
+
+
+def _plant(monkeypatch, f, wrong):
+    closed_form, _ = harness.companion(f)
+    module = sys.modules[f.__module__]
+    planted = lambda *args, **options: wrong(closed_form, *args, **options)
+    monkeypatch.setattr(module, closed_form.__name__, planted)
+
+
+def _caught(f):
+    plain = [i for i, case in enumerate(CASES[f]) if not case.edge]
+    return any(harness.closed_form_error(f, i) > 1 for i in plain)
+
+
+def _is_float(leaf):
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def _floats(tree):
+    return [leaf for leaf in jax.tree.leaves(tree) if _is_float(leaf)]
+
+
+def _near(narrow, truth, dtype):
+    """Within sixteen roundings of the truth, on the scale of the whole array."""
+    eps = float(jnp.finfo(dtype).eps)
+    truth = np.asarray(truth, np.float64)
+    scale = np.abs(truth).max(initial=0)
+    np.testing.assert_allclose(
+        np.asarray(narrow, np.float64), truth, rtol=16 * eps, atol=16 * eps * scale
+    )
