@@ -8,6 +8,7 @@ that is true: then it is called once per epoch with one value per member in each
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,9 +20,11 @@ from jaxnn import _checks
 
 __all__ = ["logs", "progress"]
 
+LAYOUT = "epoch {n_fmt}/{total_fmt} |{bar}| {postfix} [{elapsed}<{remaining}]"
+
 
 def progress(epochs: int, *, population: bool = False, stream: TextIO | None = None):
-    """A progress bar over epochs, with the latest loss and metrics.
+    """A progress bar over epochs, with the latest loss and metrics, training/validation.
 
     Drawn by tqdm, in terminals and notebooks, a few times a second at most. Where the stream
     is neither, such as a log file, a line is written for every tenth of the run.
@@ -58,21 +61,23 @@ class _Progress:
 
     def __call__(self, epoch, metrics):
         done = int(np.max(epoch)) + 1
-        words = {name: f"{np.nanmean(value):.4g}" for name, value in _plain(metrics).items()}
+        words = _words(metrics)
         stream = self.stream or sys.stderr
         if not (_in_notebook() or stream.isatty()):
             self._line(done, words, stream)
             return
         if self.bar is None:
-            self.bar = _bar_class()(total=self.epochs, unit="epoch", file=stream, leave=True)
-        self.bar.set_postfix(words, refresh=False)
+            # A pseudo-terminal may say that it has no lines, and the bar would hide.
+            columns, rows = shutil.get_terminal_size()
+            size = {"ncols": columns, "nrows": rows, "bar_format": LAYOUT}
+            self.bar = _bar_class()(total=self.epochs, file=stream, **size)
+        self.bar.set_postfix_str(words, refresh=False)
         self.bar.update(done - self.bar.n)
 
     def _line(self, done, words, stream):
         tenth = 10 * done // self.epochs
         if tenth > self.tenth:
-            text = ", ".join(f"{name} {word}" for name, word in words.items())
-            print(f"epoch {done}/{self.epochs}: {text}", file=stream, flush=True)
+            print(f"epoch {done}/{self.epochs}: {words}", file=stream, flush=True)
         self.tenth = tenth
 
     def finish(self):
@@ -117,6 +122,16 @@ def logs(path: str | Path, *, population: bool = False):
 
     write.population = population
     return write
+
+
+def _words(metrics):
+    """Metrics in few words, `loss 0.25` or `loss 0.25/0.31` with that of the validation."""
+    short = {name: f"{np.nanmean(value):.3g}" for name, value in _plain(metrics).items()}
+    pairs = {name: short.pop(f"validation_{name}", None) for name in list(short)}
+    return ", ".join(
+        f"{name} {word}" + (f"/{pairs[name]}" if pairs[name] else "")
+        for name, word in sorted(short.items(), key=lambda item: item[0] != "loss")
+    )
 
 
 def _plain(metrics):

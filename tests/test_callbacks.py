@@ -40,10 +40,14 @@ def test_bar_shows_epochs_and_metrics():
     train(callbacks.progress(5, stream=terminal))
     last = terminal.getvalue().split("\r")[-1]
     assert "5/5" in last
-    assert "100%" in last
-    assert "loss=1" in last
-    assert "accuracy=1" in last
+    assert "loss 1, accuracy 1" in last
     assert last.endswith("\n"), "a closed bar leaves its line"
+
+
+def test_training_and_validation_stand_side_by_side():
+    stream = io.StringIO()
+    callbacks.progress(1, stream=stream)(0, {"accuracy": 0.5, "loss": 2.0, "validation_loss": 3.0})
+    assert stream.getvalue() == "epoch 1/1: loss 2/3, accuracy 0.5\n"
 
 
 def test_bar_is_closed_by_early_stopping_and_serves_again():
@@ -68,7 +72,7 @@ def test_a_log_file_gets_a_line_for_every_tenth():
     train(callbacks.progress(100, stream=stream), epochs=100)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 10
-    assert lines[-1] == "epoch 100/100: accuracy 1, loss 1"
+    assert lines[-1] == "epoch 100/100: loss 1, accuracy 1"
 
 
 def test_silent_under_vmap_unless_asked():
@@ -81,7 +85,7 @@ def test_silent_under_vmap_unless_asked():
     assert silent.getvalue() == ""
     assert seen == []
     population(callbacks.progress(5, stream=asked, population=True))
-    assert asked.getvalue().splitlines()[-1] == "epoch 5/5: accuracy 1, loss 2"
+    assert asked.getvalue().splitlines()[-1] == "epoch 5/5: loss 2, accuracy 1"
 
 
 def test_callbacks_come_in_order_with_numbers():

@@ -44,6 +44,13 @@ RULES = {
 every_rule = pytest.mark.parametrize("name", RULES)
 
 
+def test_every_optimizer_has_its_update_rule():
+    makers = [name for name in o.__all__ if not name.endswith(("_update", "State"))]
+    without = {"skip_nonfinite"}  # it changes which steps are taken, not what a step is
+    missing = [n for n in makers if n not in without and f"{n}_update" not in o.__all__]
+    assert not missing, f"write the update rule beside {missing}"
+
+
 def follow(optimizer, params, gradients):
     """The parameters after each of a sequence of gradients (a tree with a leading axis)."""
 
