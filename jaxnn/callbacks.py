@@ -20,7 +20,7 @@ from jaxnn import _checks
 
 __all__ = ["logs", "progress"]
 
-LAYOUT = "epoch {n_fmt}/{total_fmt} |{bar}| {postfix} [{elapsed}<{remaining}]"
+LAYOUT = "epoch {n_fmt}/{total_fmt} |{bar}| {desc} [{elapsed}<{remaining}]"
 
 
 def progress(epochs: int, *, population: bool = False, stream: TextIO | None = None):
@@ -71,7 +71,7 @@ class _Progress:
             columns, rows = shutil.get_terminal_size()
             size = {"ncols": columns, "nrows": rows, "bar_format": LAYOUT}
             self.bar = _bar_class()(total=self.epochs, file=stream, **size)
-        self.bar.set_postfix_str(words, refresh=False)
+        self.bar.set_description_str(words, refresh=False)
         self.bar.update(done - self.bar.n)
 
     def _line(self, done, words, stream):

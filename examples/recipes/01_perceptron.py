@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from jaxnn.training import run
 
 from jaxnn.networks import perceptron, perceptron_step
+from jaxnn.training import run
 
 inputs = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 gates = {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}

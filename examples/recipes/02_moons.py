@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxnn.training import supervised
 from sklearn.datasets import make_moons
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from jaxnn import losses, make_fit, metrics, optimizers
 from jaxnn.networks import mlp
+from jaxnn.training import supervised
 
 x, y = make_moons(1000, noise=0.2, random_state=42)
 x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, random_state=42)

@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from jaxnn.activations import relu, relu_grad, softmax, softmax_vjp, tanh, tanh_grad
 
 from jaxnn import layers
+from jaxnn.activations import relu, relu_grad, softmax, softmax_vjp, tanh, tanh_grad
 from jaxnn.initializers import glorot_uniform, he_normal
 
 keys = jax.random.split(jax.random.key(0), 4)

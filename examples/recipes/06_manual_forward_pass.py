@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+
 from jaxnn.activations import relu, sigmoid
 
 rng = np.random.RandomState(42)

@@ -5,13 +5,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import matplotlib.image
-from jaxnn.training import supervised
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from jaxnn import losses, make_fit, metrics, optimizers, plots
 from jaxnn.networks import mlp
+from jaxnn.training import supervised
 
 x, y = load_breast_cancer(return_X_y=True)
 parts = train_test_split(x, y, stratify=y, test_size=0.25, random_state=0)
