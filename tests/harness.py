@@ -72,7 +72,7 @@ def cast(tree, dtype):
 
 
 def value(f, case: Case, args):
-    """The differentiable output of `f`."""
+    """The differentiable output of `f`, an array or a tree of them."""
     y = f(*args, **case.options)
     return case.output(y) if case.output else y
 
@@ -81,8 +81,8 @@ def cotangent(f, case: Case, args):
     """A fixed random cotangent for the output of `f`, in its dtype."""
     pick, rebuild = closing(args)
     like = jax.eval_shape(lambda arrays: value(f, case, rebuild(arrays)), pick(args))
-    draw = np.random.default_rng(0).normal(size=like.shape)
-    return jnp.asarray(draw, like.dtype)
+    normal = np.random.default_rng(0).normal
+    return jax.tree.map(lambda leaf: jnp.asarray(normal(size=leaf.shape), leaf.dtype), like)
 
 
 def closing(args):
@@ -151,12 +151,12 @@ def finite_differences(f, index):
     g = cotangent(f, case, args)
     flat, unravel = ravel_pytree(chosen(args, case))
 
-    def along(flat):
-        return (value(f, case, replaced(args, case, unravel(flat))) * g).sum()
+    def at(flat):
+        return inner(value(f, case, replaced(args, case, unravel(flat))), g)
 
     def slope(i):
         step = STEP * jnp.maximum(1, jnp.abs(flat[i]))
-        return (along(flat.at[i].add(step)) - along(flat.at[i].add(-step))) / (2 * step)
+        return (at(flat.at[i].add(step)) - at(flat.at[i].add(-step))) / (2 * step)
 
     return jax.jit(jax.vmap(slope))(jnp.arange(flat.size))
 
@@ -173,9 +173,9 @@ def closed_form_error(f, index):
     return float((jnp.abs(analytic - numeric) / allowed).max())
 
 
-def along(gradient, direction):
+def inner(one, other):
     """Inner product of two trees."""
-    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return sum(jnp.vdot(a, b) for a, b in pairs)
 
 
@@ -192,7 +192,7 @@ def derivatives(f, case: Case, args, g):
     direction = unravel(direction)
 
     def scalar(*covered):
-        return (value(f, case, replaced(args, case, covered)) * g).sum()
+        return inner(value(f, case, replaced(args, case, covered)), g)
 
     gradient = jax.grad(scalar, tuple(range(len(covered))))
 
@@ -210,7 +210,7 @@ def derivatives(f, case: Case, args, g):
         _, forward = jax.jvp(scalar, covered, direction)
         _, second = jax.jvp(gradient, covered, scaled)
     else:
-        forward, second = along(reverse, direction), second_reverse
+        forward, second = inner(reverse, direction), second_reverse
     numeric = jax.tree.map(lambda a, b: (a - b) / (2 * STEP), moved(STEP), moved(-STEP))
     return {
         "closed": closed(*covered),

@@ -1,5 +1,16 @@
 """Layers as plain functions: `x_init` makes parameters, `x` applies them, `x_vjp` pulls back."""
 
+from jaxnn.layers.cells import (
+    gru_cell,
+    gru_cell_vjp,
+    gru_init,
+    lstm_cell,
+    lstm_cell_vjp,
+    lstm_init,
+    rnn_cell,
+    rnn_cell_vjp,
+    simple_rnn_init,
+)
 from jaxnn.layers.convolution import (
     conv,
     conv_init,
@@ -31,17 +42,25 @@ from jaxnn.layers.pooling import (
     max_pool,
     max_pool_vjp,
 )
+from jaxnn.layers.recurrent import bidirectional, bidirectional_vjp, unroll, unroll_vjp
+from jaxnn.layers.sequences import gru, gru_vjp, lstm, lstm_vjp, simple_rnn, simple_rnn_vjp
 from jaxnn.layers.stochastic import dropout, dropout_vjp
 
 __all__ = [
     "average_pool", "average_pool_vjp",
     "batch_norm", "batch_norm_init", "batch_norm_vjp",
+    "bidirectional", "bidirectional_vjp",
     "conv", "conv_init", "conv_transpose", "conv_transpose_init", "conv_transpose_vjp", "conv_vjp",
     "dense", "dense_init", "dense_vjp",
     "dropout", "dropout_vjp",
     "global_average_pool", "global_average_pool_vjp",
     "group_norm", "group_norm_init", "group_norm_vjp",
+    "gru", "gru_cell", "gru_cell_vjp", "gru_init", "gru_vjp",
     "layer_norm", "layer_norm_init", "layer_norm_vjp",
+    "lstm", "lstm_cell", "lstm_cell_vjp", "lstm_init", "lstm_vjp",
     "max_pool", "max_pool_vjp",
     "rms_norm", "rms_norm_init", "rms_norm_vjp",
+    "rnn_cell", "rnn_cell_vjp",
+    "simple_rnn", "simple_rnn_init", "simple_rnn_vjp",
+    "unroll", "unroll_vjp",
 ]  # fmt: skip

@@ -1,0 +1,52 @@
+"""Sample points of recurrent cells and layers."""
+
+import numpy as np
+
+from cases._case import Case
+from jaxnn import layers
+
+draw = np.random.default_rng(6).normal
+
+
+def gates(count, bias, features=2, hidden=2):
+    params = {
+        "dense_i": {"kernel": draw(size=(features, count * hidden))},
+        "dense_h": {"kernel": draw(size=(hidden, count * hidden))},
+    }
+    params[bias]["bias"] = draw(size=count * hidden)
+    return params
+
+
+RNN, GRU, LSTM = gates(1, "dense_i"), gates(3, "dense_i"), gates(4, "dense_h")
+XS = draw(size=(2, 4, 2))
+LENGTHS = np.array([4, 2])
+BACK = {"reverse": True}
+BOTH = (0, 1)
+STATE = draw(size=(3, 2))
+THREE = {"wrt": (0, 1, 2)}
+
+CASES = {
+    layers.bidirectional: [
+        Case(layers.simple_rnn, {"forward": RNN, "backward": gates(1, "dense_i")}, XS, LENGTHS,
+             wrt=(1, 2), forward=False),
+    ],
+    layers.gru: [
+        Case(GRU, draw(size=(3, 2)), wrt=BOTH, forward=False),
+        Case(GRU, XS, LENGTHS, wrt=BOTH, options=BACK, forward=False),
+    ],
+    layers.gru_cell: [Case(GRU, STATE, draw(size=(3, 2)), **THREE)],
+    layers.lstm: [
+        Case(LSTM, draw(size=(3, 2)), wrt=BOTH, forward=False),
+        Case(LSTM, XS, LENGTHS, wrt=BOTH, options=BACK, forward=False),
+    ],
+    layers.lstm_cell: [Case(LSTM, (STATE, draw(size=(3, 2))), draw(size=(3, 2)), **THREE)],
+    layers.rnn_cell: [Case(RNN, STATE, draw(size=(3, 2)), **THREE)],
+    layers.simple_rnn: [
+        Case(RNN, draw(size=(3, 2)), wrt=BOTH, forward=False),
+        Case(RNN, XS, LENGTHS, wrt=BOTH, options=BACK, forward=False),
+    ],
+    layers.unroll: [
+        Case(layers.lstm_cell, LSTM, (STATE[:2], STATE[1:]), XS, LENGTHS, wrt=(1, 2, 3)),
+        Case(layers.rnn_cell, RNN, STATE[:2], XS, wrt=(1, 2, 3), options=BACK),
+    ],
+}  # fmt: skip

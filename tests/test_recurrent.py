@@ -1,0 +1,169 @@
+"""Recurrent cells and layers: parity with Flax, padding, both ways, long sequences, errors."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxnn import layers
+
+KEY = jax.random.key(0)
+SIMPLE = (layers.simple_rnn_init, layers.rnn_cell, layers.simple_rnn, nnx.SimpleCell)
+GRU = (layers.gru_init, layers.gru_cell, layers.gru, nnx.GRUCell)
+LSTM = (layers.lstm_init, layers.lstm_cell, layers.lstm, nnx.OptimizedLSTMCell)
+every_kind = pytest.mark.parametrize("kind", [SIMPLE, GRU, LSTM], ids=["simple", "gru", "lstm"])
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def made(kind, features=3, hidden=4):
+    params = kind[0](KEY, features, hidden)
+    return jax.tree.map(lambda leaf: leaf + 0.1 * normal(*leaf.shape), params)
+
+
+def at_rest(kind, batch, hidden=4):
+    h = jnp.zeros((batch, hidden))
+    return (h, h) if kind is LSTM else h
+
+
+@every_kind
+def test_the_cell_is_flax_cell(kind):
+    params = made(kind)
+    twin = kind[3](3, 4, rngs=nnx.Rngs(0))
+    nnx.update(twin, params)
+    state = normal(2, 4, seed=1)
+    carry = (normal(2, 4, seed=2), state) if kind is LSTM else state
+    x = normal(2, 3, seed=3)
+    expected = twin(carry, x)
+    chex.assert_trees_all_close(kind[1](params, carry, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@every_kind
+def test_the_layer_is_its_cell_unrolled(kind):
+    _, cell, layer, _ = kind
+    params, xs, lengths = made(kind), normal(3, 5, 3), jnp.array([5, 0, 3])
+    carry = at_rest(kind, 3)
+    for reverse in (False, True):
+        _, ys = layers.unroll(cell, params, carry, xs, lengths, reverse)
+        np.testing.assert_allclose(layer(params, xs, lengths, reverse), ys, rtol=1e-5, atol=1e-6)
+
+
+@every_kind
+def test_padding_changes_nothing(kind):
+    params, layer, xs = made(kind), kind[2], normal(2, 5, 3)
+    lengths = jnp.array([5, 3])
+    padded = xs.at[1, 3:].set(jnp.nan)
+
+    def total(params, xs, reverse):
+        return (layer(params, xs, lengths, reverse) ** 2).sum()
+
+    for reverse in (False, True):
+        ys = layer(params, padded, lengths, reverse)
+        alone = layer(params, xs[1, :3], None, reverse)
+        np.testing.assert_allclose(ys[1, :3], alone, rtol=1e-5, atol=1e-6)
+        assert not ys[1, 3:].any()
+        grads, in_xs = jax.grad(total, (0, 1))(params, padded, reverse)
+        chex.assert_tree_all_finite(grads)
+        assert not in_xs[1, 3:].any()
+        np.testing.assert_array_equal(jnp.isfinite(in_xs), True)
+
+
+@every_kind
+def test_reverse_is_the_sequence_read_backward(kind):
+    params, layer, xs = made(kind), kind[2], normal(2, 5, 3)
+    turned = layer(params, xs[:, ::-1])[:, ::-1]
+    np.testing.assert_allclose(layer(params, xs, None, True), turned, rtol=1e-6, atol=1e-6)
+
+
+def test_unroll_carries_on_where_it_stopped():
+    params, xs = made(LSTM), normal(2, 6, 3)
+    whole, ys = layers.unroll(layers.lstm_cell, params, at_rest(LSTM, 2), xs)
+    middle, first = layers.unroll(layers.lstm_cell, params, at_rest(LSTM, 2), xs[:, :2])
+    end, rest = layers.unroll(layers.lstm_cell, params, middle, xs[:, 2:])
+    chex.assert_trees_all_close(end, whole, rtol=1e-6)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], 1), ys, rtol=1e-6)
+
+
+def test_bidirectional_sees_both_sides():
+    keys = jax.random.split(KEY)
+    params = {"forward": layers.gru_init(keys[0], 3, 4), "backward": layers.gru_init(keys[1], 3, 4)}
+    xs = normal(5, 3)
+    slope = jax.jacobian(lambda xs: layers.bidirectional(layers.gru, params, xs).sum(-1))(xs)
+    reach = jnp.abs(slope).sum(-1) > 0  # [output step, input step]
+    assert reach.all()
+    forward = jax.jacobian(lambda xs: layers.gru(params["forward"], xs).sum(-1))(xs)
+    assert not jnp.triu(jnp.abs(forward).sum(-1), 1).any()
+
+
+def test_no_leading_axis_or_several():
+    params, xs = made(GRU), normal(2, 3, 5, 3)
+    many = layers.gru(params, xs)
+    assert many.shape == (2, 3, 5, 4)
+    np.testing.assert_allclose(layers.gru(params, xs[1, 2]), many[1, 2], rtol=1e-6, atol=1e-6)
+    assert layers.gru(params, xs[:0]).shape == (0, 3, 5, 4)
+
+
+def test_the_gradient_survives_in_the_memory_and_not_in_a_simple_network():
+    steps = 100
+    xs = normal(1, steps, 3)
+
+    def reach(kind, params):
+        last = lambda xs: kind[2](params, xs)[0, -1].sum()
+        return float(jnp.abs(jax.grad(last)(xs)[0, 0]).max())
+
+    simple, memory = made(SIMPLE), made(LSTM)
+    simple["dense_h"]["kernel"] *= 0.7
+    memory["dense_h"]["bias"] = memory["dense_h"]["bias"].at[4:8].set(6)
+    assert reach(SIMPLE, simple) < 1e-12
+    assert reach(LSTM, memory) > 1e-6
+
+
+def test_gradients_of_saturated_gates_keep_their_digits():
+    params = made(SIMPLE)
+    params["dense_i"]["bias"] = jnp.full(4, 12.0)  # tanh(12) rounds to 1 in float32
+    xs = normal(1, 1, 3)
+    slope = jax.grad(lambda params: layers.simple_rnn(params, xs).sum())(params)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (params, xs))
+        truth = jax.grad(lambda params: layers.simple_rnn(params, wide[1]).sum())(wide[0])
+    truth = jax.tree.map(np.asarray, truth["dense_i"])
+    assert truth["bias"].min() > 0
+    chex.assert_trees_all_close(jax.tree.map(np.asarray, slope["dense_i"]), truth, rtol=1e-5)
+
+
+def test_weight_gradients_are_not_summed_up_in_the_loop():
+    params, xs = made(LSTM, 3, 8), normal(2, 7, 3)
+    program = jax.make_jaxpr(jax.grad(lambda p: layers.lstm(p, xs).sum()))(params)
+    loops = [equation for equation in program.eqns if equation.primitive.name == "scan"]
+    carried = [v.aval.shape for loop in loops for v in loop.outvars[: loop.params["num_carry"]]]
+    assert len(loops) == 2
+    assert set(carried) == {(2, 8)}
+
+
+@pytest.mark.parametrize(
+    ("error", "call", "says"),
+    [
+        (ValueError, lambda: layers.lstm_init(KEY, 0, 3), "features must be at least 1"),
+        (ValueError, lambda: layers.lstm(made(LSTM), jnp.zeros((2, 5, 2))), "must have size 3"),
+        (ValueError, lambda: layers.lstm(made(LSTM), jnp.zeros(3)), "time, features"),
+        (ValueError, lambda: layers.gru(made(GRU), XS, jnp.array([5])), "one length per sequence"),
+        (ValueError, lambda: layers.gru(made(GRU), XS, jnp.array([6, 1])), r"within \[0, 5\]"),
+        (TypeError, lambda: layers.gru(made(GRU), XS, jnp.array([5.0, 1])), "hold integers"),
+        (TypeError, lambda: layers.gru(made(GRU), jnp.zeros((2, 5, 3), int)), "floating"),
+        (ValueError, lambda: layers.rnn_cell(made(SIMPLE), jnp.zeros(3), XS[0, 0]), "carry"),
+        (TypeError, lambda: layers.unroll(None, {}, 0.0, XS), "cell must be a function"),
+        (TypeError, lambda: layers.bidirectional("lstm", {}, XS), "layer must be a function"),
+        (ValueError, lambda: layers.unroll(layers.rnn_cell, {}, 0.0, XS[0, 0]), "batch, time"),
+        (ValueError, lambda: layers.lstm_vjp(XS, made(LSTM), XS), "g must have the shape"),
+    ],
+)  # fmt: skip
+def test_bad_input_says_what_to_do(error, call, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+XS = normal(2, 5, 3)
