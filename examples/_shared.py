@@ -1,8 +1,11 @@
 """What every example does besides its own subject: options, device, data, a saved picture."""
 
 import argparse
+import json
 import os
+import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -36,8 +39,21 @@ def save(axes, name: str, options: argparse.Namespace) -> None:
     print(f"picture: {path}")
 
 
-def check(what: str, value: float, holds: bool, options: argparse.Namespace) -> None:
-    """Prints a result and, unless the run was cut short, fails where the goal is missed."""
-    print(f"{what}: {value:.4g}" + ("" if holds else "  (goal missed)"))
+def check(
+    what: str,
+    value: float,
+    holds: bool,
+    options: argparse.Namespace,
+    peers: Mapping[str, float] | None = None,
+) -> None:
+    """Prints a result beside those of its peers, and fails where a full run misses its goal."""
+    peers = dict(peers or {})
+    beside = "".join(f"; {name}: {float(theirs):.4g}" for name, theirs in peers.items())
+    print(f"{what}: {float(value):.4g}{beside}" + ("" if holds else "  (goal missed)"))
+    if results := os.environ.get("JAXNN_RESULTS"):  # examples/all.py makes a table of these
+        peers = {name: float(theirs) for name, theirs in peers.items()}
+        row = dict(example=Path(sys.argv[0]).name, what=what, ours=float(value), peers=peers)
+        with open(results, "a") as lines:
+            lines.write(json.dumps(row) + "\n")
     if not holds and not options.quick:
         raise SystemExit(1)

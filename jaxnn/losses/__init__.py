@@ -68,6 +68,7 @@ from jaxnn.losses.regression import (
     squared_error,
     squared_error_grad,
 )
+from jaxnn.losses.variational import gaussian_kl_divergence, gaussian_kl_divergence_grad
 from jaxnn.losses.weights import (
     smooth_labels,
     smooth_labels_vjp,
@@ -98,6 +99,8 @@ __all__ = [
     "dice_grad",
     "focal",
     "focal_grad",
+    "gaussian_kl_divergence",
+    "gaussian_kl_divergence_grad",
     "hinge",
     "hinge_grad",
     "huber",

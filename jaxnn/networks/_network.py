@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 from jax import Array
+
+from jaxnn import _checks
 
 Params: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -63,3 +66,20 @@ def with_state(network: Network) -> StatefulNetwork:
         return network.apply(params, inputs, key=key), state
 
     return StatefulNetwork(init, apply)
+
+
+def split(key: Array | None, count: int):
+    """`count` keys, which are None where there is none: no key, no noise."""
+    return [None] * count if key is None else jax.random.split(key, count)
+
+
+def check_image(function: str, image_shape) -> tuple[int, int, int]:
+    """Raises unless `image_shape` is `(height, width, channels)`; returns the three."""
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"{function}: image_shape must be (height, width, channels), got "
+            f"{tuple(image_shape)}. A grey image has one channel: (8, 8, 1)."
+        )
+    _checks.sizes(function, **{f"image_shape[{i}]": n for i, n in enumerate(image_shape)})
+    height, width, channels = image_shape
+    return height, width, channels

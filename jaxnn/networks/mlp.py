@@ -15,7 +15,7 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import batch_norm, batch_norm_init, dense, dense_init, dense_vjp, dropout
-from jaxnn.networks._network import Network, Params, State, StatefulNetwork
+from jaxnn.networks._network import Network, Params, State, StatefulNetwork, split
 
 __all__ = ["batch_norm_mlp", "mlp", "mlp_vjp"]
 
@@ -71,7 +71,7 @@ def mlp(
         }
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
-        keys = _split(key, depth)
+        keys = split(key, depth)
         for i in range(depth - 1):
             x = activation(dense(params[f"dense_{i}"], x))
             x = dropout(keys[i], x, dropout_rate)
@@ -204,7 +204,7 @@ def batch_norm_mlp(
         return params, state
 
     def apply(params: Params, state: State, x: Array, *, key=None, train: bool = False):
-        keys, new_state = _split(key, depth), {}
+        keys, new_state = split(key, depth), {}
         for i in range(depth - 1):
             name = f"batch_norm_{i}"
             z, new_state[name] = batch_norm(
@@ -219,10 +219,6 @@ def batch_norm_mlp(
         return dense(params[f"dense_{depth - 1}"], x), new_state
 
     return StatefulNetwork(init, apply)
-
-
-def _split(key, depth):
-    return [None] * depth if key is None else jax.random.split(key, depth)
 
 
 def _check(function, sizes, activation, dropout_rate):
