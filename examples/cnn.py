@@ -39,7 +39,7 @@ def main():
     read = predict(network, result.params, test, batch_size=256).argmax(-1)
     ours = float((read == y[half:]).mean())
     theirs = SVC(gamma=0.001).fit(x[:half], y[:half]).score(x[half:], y[half:])
-    confusion = metrics.confusion_matrix(jax.nn.one_hot(read, 10), jnp.asarray(y[half:]))
+    confusion = metrics.confusion_matrix(read, jnp.asarray(y[half:]), 10)
     _shared.save(plots.confusion_matrix(confusion), "cnn", options)
     peers = {"SVC of scikit-learn's example": theirs}
     _shared.check("test accuracy of a CNN on new writers", ours, ours > 0.9689, options, peers)
