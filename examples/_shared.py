@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 
 HERE = Path(__file__).parent
@@ -37,6 +39,50 @@ def save(axes, name: str, options: argparse.Namespace) -> None:
     path = options.pictures / f"{name}.png"
     np.ravel(axes)[0].figure.savefig(path, dpi=150, bbox_inches="tight")
     print(f"picture: {path}")
+
+
+def shifted(key, images):
+    """Each image of a batch, moved by up to a pixel to any side."""
+    corners = jax.random.randint(key, (len(images), 2), 0, 3)
+    cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), images.shape[1:])
+    return jax.vmap(cut)(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
+
+
+def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
+    """Saves rows of small square images, each under its name."""
+    rows = {title: np.asarray(row) for title, row in rows.items()}
+    side = round(next(iter(rows.values()))[0].size ** 0.5)
+    columns = max(map(len, rows.values()))
+    _, grid = plt.subplots(len(rows), columns, figsize=(columns * 0.7, len(rows) * 0.8))
+    for axes, (title, row) in zip(np.atleast_2d(grid), rows.items(), strict=True):
+        for ax, image in zip(axes, row, strict=True):
+            ax.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+        axes[0].set_ylabel(title)
+    save(grid, name, options)
+
+
+def scatter(points, labels, name: str, options: argparse.Namespace) -> None:
+    """Saves points of two or more features, by their first two principal axes, by class."""
+    points = np.asarray(points, float)
+    if points.shape[1] > 2:
+        points = points - points.mean(0)
+        points = points @ np.linalg.svd(points, full_matrices=False)[2][:2].T
+    _, ax = plt.subplots(figsize=(4.8, 4.2))
+    for label in np.unique(labels):
+        ax.plot(*points[np.asarray(labels) == label].T, ".", ms=3, label=str(label))
+    ax.legend(frameon=False, fontsize="small", markerscale=3, loc="upper right")
+    ax.set(xlabel="first axis", ylabel="second axis")
+    save(ax, name, options)
+
+
+def lines(x, ys: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
+    """Saves several lines over one axis, each with its name."""
+    _, ax = plt.subplots(figsize=(8, 3))
+    for title, y in ys.items():
+        ax.plot(x, y, lw=1.2, label=title)
+    ax.legend(frameon=False)
+    save(ax, name, options)
 
 
 def check(

@@ -49,12 +49,7 @@ def shifted(network):
     """The network, which while it trains sees each image moved by up to a pixel."""
 
     def apply(params, x, *, key=None):
-        if key is not None:
-            key, shift_key = jax.random.split(key)
-            corners = jax.random.randint(shift_key, (len(x), 2), 0, 3)
-            cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), (8, 8, 1))
-            x = jax.vmap(cut)(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
-        return network.apply(params, x, key=key)
+        return network.apply(params, x if key is None else _shared.shifted(key, x), key=key)
 
     return network._replace(apply=apply)
 

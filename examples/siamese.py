@@ -1,0 +1,68 @@
+"""Learn an embedding of handwritten digits in which neighbours are of one class.
+
+Trained on triplets from one half of scikit-learn's digits; the other half, by other writers,
+is read by its nearest neighbour, in the embedding and in pixels.
+"""
+
+import _shared
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from jaxnn import callbacks, losses, make_fit, optimizers
+from jaxnn.networks import cnn, sample_triplets, siamese
+
+
+def main():
+    options = _shared.start(__doc__)
+    epochs, batch_size = (2, 128) if options.quick else (30, 128)
+    x, y = load_digits(return_X_y=True)
+    half = len(x) // 2
+    images, labels = jnp.asarray((x / 16).reshape(-1, 8, 8, 1), jnp.float32), jnp.asarray(y)
+    sample_key, init_key, fit_key = jax.random.split(jax.random.key(options.seed), 3)
+
+    embedding = on_the_sphere(cnn((8, 8, 1), [32, 64], 32, hidden=[128], dropout_rate=0.3))
+    network = siamese(embedding)
+
+    def loss_fn(params, batch, key):
+        drawn = tuple(images[indices] for indices in batch)
+        values = losses.triplet(*network.apply(params, drawn, key=key), margin=0.4)
+        return values.mean(), {"active": (values > 0).mean()}
+
+    triplets = sample_triplets(sample_key, labels[:half], 8000)
+    rate = optax.cosine_decay_schedule(1e-3, epochs * -(-len(triplets[0]) // batch_size))
+    bar = callbacks.progress(epochs)
+    optimizer = optimizers.adamw(rate, weight_decay=1e-2)
+    fit = make_fit(loss_fn, optimizer, epochs=epochs, batch_size=batch_size, callbacks=[bar])
+    params = fit(network.init(init_key), triplets, key=fit_key).params
+
+    def neighbours(features):
+        features = np.asarray(features)
+        nearest = KNeighborsClassifier(1).fit(features[:half], y[:half])
+        return nearest.score(features[half:], y[half:])
+
+    embedded = embedding.apply(params, images)
+    ours, theirs = neighbours(embedded), neighbours(x)
+    _shared.scatter(embedded[half:], y[half:], "siamese", options)
+    peers = {"nearest neighbour in pixels": theirs}
+    what = "test accuracy of nearest neighbours in the embedding"
+    _shared.check(what, ours, ours > theirs, options, peers)
+
+
+def on_the_sphere(network):
+    """The network with outputs of length one, and shifted images while it trains."""
+
+    def apply(params, x, *, key=None):
+        if key is not None:
+            x = _shared.shifted(key, x)
+        y = network.apply(params, x, key=key)
+        return y / jnp.linalg.norm(y, axis=-1, keepdims=True)
+
+    return network._replace(apply=apply)
+
+
+if __name__ == "__main__":
+    main()
