@@ -90,7 +90,7 @@ def adding(options, steps=200):
         return jnp.stack([numbers, marks], -1), (numbers * marks).sum(-1, keepdims=True)
 
     keys = jax.random.split(jax.random.key(options.seed), 4)
-    network = lstm(2, 32, 1, forget_bias=3.0)
+    network = lstm(2, 32, 1, forget_bias=5.0)
     loss_fn = supervised(network, losses.squared_error)
     rate = optax.cosine_decay_schedule(1e-2, epochs * examples // 50)
     optimizer = optax.chain(optimizers.clip_by_global_norm(1.0), optimizers.adam(rate))

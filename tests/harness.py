@@ -23,6 +23,8 @@ import jaxnn
 # Modules of differentiable blocks: each public function in them must have a closed form.
 BLOCKS = ("activations", "layers", "losses", "regularizers")
 COMPANIONS = ("_grad", "_vjp", "_init")
+# Functions of sizes alone have nothing to differentiate.
+CONSTANTS = ("positional_encoding",)
 STEP = 1e-6
 
 
@@ -36,7 +38,11 @@ def blocks():
     """Every public function that must have a closed form."""
     tops = [importlib.import_module(f"jaxnn.{name}") for name in BLOCKS]
     names = [(top, name) for top in tops for name in top.__all__]
-    return [getattr(top, name) for top, name in names if not name.endswith(COMPANIONS)]
+    return [
+        getattr(top, name)
+        for top, name in names
+        if not name.endswith(COMPANIONS) and name not in CONSTANTS
+    ]
 
 
 def samples():
