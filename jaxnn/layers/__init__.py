@@ -16,6 +16,14 @@ from jaxnn.layers.normalization import (
     rms_norm_vjp,
 )
 from jaxnn.layers.stochastic import dropout, dropout_vjp
+from jaxnn.layers.trees import (
+    tree_lstm,
+    tree_lstm_init,
+    tree_lstm_vjp,
+    tree_rnn,
+    tree_rnn_init,
+    tree_rnn_vjp,
+)
 
 __all__ = [
     "batch_norm", "batch_norm_init", "batch_norm_vjp",
@@ -24,4 +32,6 @@ __all__ = [
     "group_norm", "group_norm_init", "group_norm_vjp",
     "layer_norm", "layer_norm_init", "layer_norm_vjp",
     "rms_norm", "rms_norm_init", "rms_norm_vjp",
+    "tree_lstm", "tree_lstm_init", "tree_lstm_vjp",
+    "tree_rnn", "tree_rnn_init", "tree_rnn_vjp",
 ]  # fmt: skip
