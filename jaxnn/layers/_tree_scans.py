@@ -1,5 +1,6 @@
 """What layers on trees share: checks of their arguments, and scans up and down a tree."""
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -104,10 +105,11 @@ def rows_of(function, inputs, xs, tree):
     _checks.values(function, right, must, "Let pack_trees lay trees out.", depths=tree.depths)
 
     dtype, nodes = _checks.wide(xs.dtype), xs.shape[-2]
-    depths = jnp.reshape(tree.depths, (-1, nodes)).astype(jnp.int32)
+    batch = math.prod(jnp.shape(xs)[:-2])  # -1 would say nothing where there are no nodes
+    depths = jnp.reshape(tree.depths, (batch, nodes)).astype(jnp.int32)
     mask = (depths >= 0)[..., None]
     known = right(depths).all(-1)[:, None, None]
-    xs = jnp.where(mask, xs.reshape(-1, nodes, inputs).astype(dtype), 0)
+    xs = jnp.where(mask, xs.reshape(batch, nodes, inputs).astype(dtype), 0)
     return Rows(xs, depths, jnp.where(known, mask.astype(dtype), jnp.nan), tree.levels)
 
 

@@ -107,7 +107,7 @@ def tree_rnn(params: dict[str, dict[str, Array]], xs: Array, tree: Tree) -> Arra
     rows = rows_of("tree_rnn", params["i"]["kernel"].shape[0], xs, tree)
     with jax.named_scope("tree_rnn"):
         h, _, _ = _rnn(_rnn_weights(params, rows), rows)
-        return h.reshape(*xs.shape[:-1], -1).astype(xs.dtype)
+        return h.reshape(*xs.shape[:-1], h.shape[-1]).astype(xs.dtype)
 
 
 def tree_rnn_vjp(
@@ -248,7 +248,7 @@ def tree_lstm(params: dict[str, dict[str, Array]], xs: Array, tree: Tree) -> Arr
     rows = rows_of("tree_lstm", params["ii"]["kernel"].shape[0], xs, tree)
     with jax.named_scope("tree_lstm"):
         h, *_ = _lstm(_lstm_weights(params, rows), rows)
-        return h.reshape(*xs.shape[:-1], -1).astype(xs.dtype)
+        return h.reshape(*xs.shape[:-1], h.shape[-1]).astype(xs.dtype)
 
 
 def tree_lstm_vjp(
