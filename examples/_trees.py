@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from jaxnn.networks import pack_trees
 
@@ -97,26 +99,32 @@ def _size(tree):
     return 1 + sum(map(_size, tree[1:])) if isinstance(tree, tuple) else 1
 
 
-def bags(inputs, names):
-    """How often each id is in each tree, `[trees, names]`."""
-    ids, tree = inputs
-    return jnp.stack([((ids == i) & tree.mask).sum(-1) for i in range(len(names))], -1)
+def bag_of_nodes(data, test, names):
+    """Accuracy of a logistic regression that sees how often each id is in a tree, and no shape."""
+
+    def bags(inputs):
+        ids, tree = inputs
+        return np.stack([((ids == i) & tree.mask).sum(-1) for i in range(len(names))], -1)
+
+    peer = LogisticRegression(C=0.1, max_iter=1000)
+    return peer.fit(bags(data[0]), data[1][:, -1]).score(bags(test[0]), test[1][:, -1])
 
 
-def draw(ax, inputs, names, said):
-    """Draws the largest of the trees, and beside each operation what was said of its value."""
-    ids, tree = inputs
+def draw(ax, data, names, said):
+    """Draws the largest of the trees, and what was said of each operation, orange if wrong."""
+    (ids, tree), labels = data
     largest = int(tree.mask.sum(-1).argmax())
     waiting, leaves = {}, 0
-    nodes = zip(*(a[largest].tolist() for a in (ids, tree.depths, said)), strict=True)
-    for node, depth, value in (n for n in nodes if n[1] >= 0):
+    nodes = zip(*(a[largest].tolist() for a in (ids, tree.depths, said, labels)), strict=True)
+    for node, depth, value, label in (n for n in nodes if n[1] >= 0):
         below = waiting.pop(depth + 1, [])  # its children wait one level below
         place = statistics.mean(below) if below else leaves
         leaves += not below
         for child in below:
             ax.plot([place, child], [-depth, -depth - 1], color="#7a7a7a", zorder=0)
         text = f"{names[node]} = {value}" if below else names[node]
-        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "#0072B2"}
-        ax.text(place, -depth, text, ha="center", va="center", bbox=box, color="#00507d")
+        color = "#0072B2" if value == label else "#D55E00"
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": color}
+        ax.text(place, -depth, text, ha="center", va="center", bbox=box, color=color)
         waiting.setdefault(depth, []).append(place)
     ax.axis("off")

@@ -85,14 +85,12 @@ def test_a_chain_is_a_recurrent_network_with_the_same_parameters(f, params, twin
     )
 
 
-@pytest.mark.parametrize("f", [layers.tree_rnn, layers.tree_lstm])
-def test_padding_changes_nothing_and_has_no_gradient(f):
-    params = RNN if f is layers.tree_rnn else LSTM
+def test_padding_changes_nothing_and_has_no_gradient():
     ids, tree = pack_trees([FORK])
-    tight = f(params, TABLE[ids], tree)
+    tight = layers.tree_lstm(LSTM, TABLE[ids], tree)
     wide_ids, wide = pack_trees([FORK, grown(4)], nodes=60, levels=6)
     xs = jnp.where(wide.mask[..., None], TABLE[wide_ids], jnp.nan)
-    loose, pull = jax.vjp(lambda p, x: f(p, x, wide), params, xs)
+    loose, pull = jax.vjp(lambda p, x: layers.tree_lstm(p, x, wide), LSTM, xs)
     np.testing.assert_allclose(loose[0, -5:], tight[0], rtol=1e-6)
     assert not loose[~wide.mask].any()
     in_params, in_xs = pull(jnp.ones_like(loose))
@@ -198,14 +196,14 @@ def test_a_wrong_tree_under_jit_gives_nan_and_leaves_the_others_alone():
 
 def test_network_reads_the_root_or_every_node():
     inputs = pack_trees([FORK, CHAIN])
-    for cell in ("tree_lstm", "tree_rnn"):
-        network = networks.recursive_network(10, 4, 3, cell=cell)
-        every = networks.recursive_network(10, 4, 3, cell=cell, every_node=True, dropout_rate=0.5)
-        params = network.init(KEY)
-        logits = every.apply(params, inputs)
-        np.testing.assert_allclose(logits[:, -1], network.apply(params, inputs), rtol=1e-5)
-        assert logits.shape == (2, 5, 3)
-        assert (every.apply(params, inputs, key=KEY) != logits).any()
+    sizes = {"vocabulary": 10, "width": 4, "classes": 3, "cell": "tree_rnn"}
+    network = networks.recursive_network(**sizes)
+    every = networks.recursive_network(**sizes, every_node=True, dropout_rate=0.5)
+    params = network.init(KEY)
+    logits = every.apply(params, inputs)
+    assert logits.shape == (2, 5, 3)
+    np.testing.assert_allclose(logits[:, -1], network.apply(params, inputs), rtol=1e-5)
+    assert (every.apply(params, inputs, key=KEY) != logits).any()
 
 
 def test_network_refuses_what_it_cannot_read():
@@ -213,7 +211,7 @@ def test_network_refuses_what_it_cannot_read():
         networks.recursive_network(10, 4, 3, cell="lstm")
     with pytest.raises(ValueError, match="classes must be at least 1"):
         networks.recursive_network(10, 4, 0)
-    network = networks.recursive_network(8, 4, 3)
+    network = networks.recursive_network(8, 4, 3, cell="tree_rnn")
     params, (ids, tree) = network.init(KEY), pack_trees([FORK])
     with pytest.raises(ValueError, match="ids must be from 0 to 7, got 8"):
         network.apply(params, (ids, tree))
