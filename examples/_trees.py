@@ -22,7 +22,7 @@ NAMES = [*map(str, range(10)), *OPERATIONS]  # of the ids in list operations
 VARIABLES = 5
 
 
-def list_operations(random, number, depth=4, nodes=16):
+def list_operations(random, number, depth=4, nodes=13):
     """Different trees such as (MAX 2 (MIN 8 4) 0), each node labelled with its value.
 
     Returns the inputs of a network, labels `[number, nodes]` with -1 in the padding, a group

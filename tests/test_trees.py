@@ -16,7 +16,9 @@ KEY = jax.random.key(0)
 INPUTS, FEATURES = 3, 4
 RNN = layers.tree_rnn_init(KEY, INPUTS, FEATURES)
 LSTM = layers.tree_lstm_init(KEY, INPUTS, FEATURES)
-TABLE = jnp.asarray(random.normal(size=(10, INPUTS)), jnp.float32)
+ROWS = random.normal(size=(10, INPUTS)).astype(np.float32)
+TABLE = jnp.asarray(ROWS)
+tree_lstm, tree_rnn = jax.jit(layers.tree_lstm), jax.jit(layers.tree_rnn)
 FORK = (7, 1, (8, 2, 3))
 CHAIN = (5, (4, (3, (2, 1))))
 
@@ -35,13 +37,13 @@ def rnn_by_recursion(p, node):
     """The state of a node, the way the definition reads."""
     value, *children = node if isinstance(node, tuple) else (node,)
     below = sum((rnn_by_recursion(p, child) for child in children), np.zeros(FEATURES))
-    return np.tanh(TABLE[value] @ p["i"]["kernel"] + p["i"]["bias"] + below @ p["h"]["kernel"])
+    return np.tanh(ROWS[value] @ p["i"]["kernel"] + p["i"]["bias"] + below @ p["h"]["kernel"])
 
 
 def lstm_by_recursion(p, node):
     """The state and the memory of a node, the way the definition reads."""
     value, *children = node if isinstance(node, tuple) else (node,)
-    x, below = TABLE[value], [lstm_by_recursion(p, child) for child in children]
+    x, below = ROWS[value], [lstm_by_recursion(p, child) for child in children]
 
     def gate(name, h):
         from_h = p[f"h{name}"]
@@ -56,8 +58,8 @@ def lstm_by_recursion(p, node):
 @pytest.mark.parametrize(
     ("f", "params", "truth"),
     [
-        (layers.tree_rnn, RNN, rnn_by_recursion),
-        (layers.tree_lstm, LSTM, lambda p, tree: lstm_by_recursion(p, tree)[0]),
+        (tree_rnn, RNN, rnn_by_recursion),
+        (tree_lstm, LSTM, lambda p, tree: lstm_by_recursion(p, tree)[0]),
     ],
     ids=["tree_rnn", "tree_lstm"],
 )
@@ -72,39 +74,44 @@ def test_equals_plain_recursion(f, params, truth):
 @pytest.mark.parametrize(
     ("f", "params", "twin"),
     [
-        (layers.tree_rnn, RNN, linen.SimpleCell(FEATURES)),
-        (layers.tree_lstm, LSTM, linen.OptimizedLSTMCell(FEATURES)),
+        (tree_rnn, RNN, linen.SimpleCell(FEATURES)),
+        (tree_lstm, LSTM, linen.OptimizedLSTMCell(FEATURES)),
     ],
     ids=["tree_rnn", "tree_lstm"],
 )
 def test_a_chain_is_a_recurrent_network_with_the_same_parameters(f, params, twin):
     ids, tree = pack_trees([CHAIN])
     xs = TABLE[ids]
-    np.testing.assert_allclose(
-        f(params, xs, tree), linen.RNN(twin).apply({"params": {"cell": params}}, xs), atol=1e-6
-    )
+    unrolled = jax.jit(linen.RNN(twin).apply)({"params": {"cell": params}}, xs)
+    np.testing.assert_allclose(f(params, xs, tree), unrolled, atol=1e-6)
+
+
+@jax.jit
+def pulled_back(params, xs, tree):
+    """States, and the cotangents of parameters and inputs where that of every state is one."""
+    states, pull = jax.vjp(lambda p, x: layers.tree_rnn(p, x, tree), params, xs)
+    return states, *pull(jnp.ones_like(states))
 
 
 def test_padding_changes_nothing_and_has_no_gradient():
     ids, tree = pack_trees([FORK])
-    tight = layers.tree_lstm(LSTM, TABLE[ids], tree)
+    tight, *_ = pulled_back(RNN, TABLE[ids], tree)
     wide_ids, wide = pack_trees([FORK, grown(4)], nodes=60, levels=6)
     xs = jnp.where(wide.mask[..., None], TABLE[wide_ids], jnp.nan)
-    loose, pull = jax.vjp(lambda p, x: layers.tree_lstm(p, x, wide), LSTM, xs)
+    loose, in_params, in_xs = pulled_back(RNN, xs, wide)
     np.testing.assert_allclose(loose[0, -5:], tight[0], rtol=1e-6)
     assert not loose[~wide.mask].any()
-    in_params, in_xs = pull(jnp.ones_like(loose))
     assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves((in_params, in_xs)))
     assert not in_xs[~wide.mask].any()
 
 
 def test_no_trees_and_nothing_but_padding_are_defined():
-    for depths in (jnp.zeros((0, 3), int), jnp.full((2, 3), -1), jnp.zeros((2, 0), int)):
-        xs, tree = jnp.ones((*depths.shape, INPUTS)), Tree(depths, 2)
-        states, pull = jax.vjp(lambda p, x, t=tree: layers.tree_rnn(p, x, t), RNN, xs)
-        assert states.shape == (*depths.shape, FEATURES)
-        assert not states.any()
-        assert not any(a.any() for a in jax.tree.leaves(pull(states + 1)))
+    for shape in ((0, 3), (2, 3), (2, 0)):
+        states, *found = pulled_back(
+            RNN, jnp.ones((*shape, INPUTS)), Tree(-jnp.ones(shape, int), 2)
+        )
+        assert states.shape == (*shape, FEATURES)
+        assert not any(a.any() for a in jax.tree.leaves((states, found)))
 
 
 def test_one_compilation_serves_trees_of_any_shape():
@@ -122,14 +129,13 @@ def test_one_compilation_serves_trees_of_any_shape():
 
 def test_leading_axes_are_free_and_trees_can_be_vmapped():
     ids, tree = pack_trees([FORK, CHAIN, 3, (1, 2)])
-    f = lambda xs, tree: layers.tree_rnn(RNN, xs, tree)
+    f = jax.jit(lambda xs, tree: layers.tree_rnn(RNN, xs, tree))
     together = f(TABLE[ids], tree)
     one_by_one = jax.vmap(f)(TABLE[ids], tree)
     square = Tree(tree.depths.reshape(2, 2, -1), tree.levels)
     np.testing.assert_allclose(one_by_one, together, rtol=1e-6)
-    np.testing.assert_array_equal(
-        f(TABLE[ids].reshape(2, 2, -1, INPUTS), square).reshape(together.shape), together
-    )
+    again = f(TABLE[ids].reshape(2, 2, -1, INPUTS), square)
+    np.testing.assert_allclose(again.reshape(together.shape), together, rtol=1e-6)
 
 
 def test_packing_keeps_shape_and_order():
@@ -199,11 +205,11 @@ def test_network_reads_the_root_or_every_node():
     sizes = {"vocabulary": 10, "width": 4, "classes": 3, "cell": "tree_rnn"}
     network = networks.recursive_network(**sizes)
     every = networks.recursive_network(**sizes, every_node=True, dropout_rate=0.5)
-    params = network.init(KEY)
-    logits = every.apply(params, inputs)
+    params, apply = jax.jit(network.init)(KEY), jax.jit(every.apply)
+    logits = apply(params, inputs)
     assert logits.shape == (2, 5, 3)
-    np.testing.assert_allclose(logits[:, -1], network.apply(params, inputs), rtol=1e-5)
-    assert (every.apply(params, inputs, key=KEY) != logits).any()
+    np.testing.assert_allclose(logits[:, -1], jax.jit(network.apply)(params, inputs), rtol=1e-5)
+    assert (apply(params, inputs, key=KEY) != logits).any()
 
 
 def test_network_refuses_what_it_cannot_read():
@@ -212,7 +218,7 @@ def test_network_refuses_what_it_cannot_read():
     with pytest.raises(ValueError, match="classes must be at least 1"):
         networks.recursive_network(10, 4, 0)
     network = networks.recursive_network(8, 4, 3, cell="tree_rnn")
-    params, (ids, tree) = network.init(KEY), pack_trees([FORK])
+    params, (ids, tree) = jax.jit(network.init)(KEY), pack_trees([FORK])
     with pytest.raises(ValueError, match="ids must be from 0 to 7, got 8"):
         network.apply(params, (ids, tree))
     with pytest.raises(TypeError, match="ids must hold integers"):
@@ -227,5 +233,5 @@ def test_network_learns_what_no_bag_of_nodes_can_tell():
     network = networks.recursive_network(3, 8, 2)
     loss_fn = supervised(network, sparse_categorical_cross_entropy)
     fit = make_fit(loss_fn, optimizers.adam(0.05), epochs=30, batch_size=16)
-    result = fit(network.init(KEY), (pack_trees(trees), labels), key=KEY)
+    result = fit(jax.jit(network.init)(KEY), (pack_trees(trees), labels), key=KEY)
     assert result.history["loss"][-1] < 0.05
