@@ -22,7 +22,8 @@ class Tree:
     Attributes:
         depths: distance of each node from its root, integers `[..., nodes]`, in postorder:
             children stand before their parent. -1 is padding, before or behind the tree.
-        levels: how many different depths there may be, one more than the largest.
+        levels: how many different depths there may be, one more than the largest. Layers carry
+            a sum for each, so their cost grows with it: leave rare, very deep trees out.
     """
 
     depths: Array

@@ -211,13 +211,13 @@ def tree_lstm(params: dict[str, dict[str, Array]], xs: Array, tree: Tree) -> Arr
     With \( \tilde h_j = \sum_{k \in C(j)} h_k \), the sum over the children of node j,
 
     .. math::
-        i_j, g_j, o_j &= \sigma, \tanh, \sigma\,(x_j W_{igo} + \tilde h_j U_{igo} + b_{igo}) \\
+        i_j, u_j, o_j &= \sigma, \tanh, \sigma\,(x_j W_{iuo} + \tilde h_j U_{iuo} + b_{iuo}) \\
         f_{jk} &= \sigma(x_j W_f + h_k U_f + b_f) \\
-        c_j &= i_j \odot g_j + \sum_{k \in C(j)} f_{jk} \odot c_k, \qquad
+        c_j &= i_j \odot u_j + \sum_{k \in C(j)} f_{jk} \odot c_k, \qquad
         h_j = o_j \odot \tanh c_j
 
     The sums do not know the order of the children: where it matters, let the inputs tell. On a
-    chain this is the LSTM.
+    chain this is the LSTM. Among the parameters the candidate u has Flax's letter, g.
 
     Args:
         params: for each gate of `i f g o` an `ii` with `kernel` `[inputs, features]` and an `hi`
@@ -257,25 +257,25 @@ def tree_lstm_vjp(
     r"""Backpropagation through structure: pulls the cotangent `g` back through `tree_lstm`.
 
     From the root to the leaves. A node k with parent p has one forget gate, \( f_{pk} \), so it
-    is written \( f_k \); \( \delta^f_k \) and \( \delta_k = (\delta^i_k, \delta^g_k,
+    is written \( f_k \); \( \delta^f_k \) and \( \delta_k = (\delta^i_k, \delta^u_k,
     \delta^o_k) \) are the errors of its pre-activations, \( \gamma_k \) is that of its memory
-    \( c_k \). The parent has sent down \( \delta_p U_{igo}^\top \) and \( \gamma_p \); a root
+    \( c_k \). The parent has sent down \( \delta_p U_{iuo}^\top \) and \( \gamma_p \); a root
     has no parent, and these are zero. In this order:
 
     1. Forget gate, by which memory reached the parent:
        \( \delta^f_k = \gamma_p \odot c_k \odot \sigma'(f_k) \).
     2. State, which was read by the loss, by the parent's gates and by the forget gate:
-       \( \partial h_k = g_k + \delta_p U_{igo}^\top + \delta^f_k U_f^\top \).
+       \( \partial h_k = g_k + \delta_p U_{iuo}^\top + \delta^f_k U_f^\top \).
     3. Memory: \( \gamma_k = \partial h_k \odot o_k \odot \tanh'(c_k) + \gamma_p \odot f_k \).
-       The second term is the path on which an error goes down a deep tree unchanged.
-    4. The other gates: \( \delta^i_k = \gamma_k \odot g_k \odot \sigma'(i_k) \),
-       \( \delta^g_k = \gamma_k \odot i_k \odot \tanh'(g_k) \),
+       By the second term an error goes down a deep tree, unchanged where f is one.
+    4. The other gates: \( \delta^i_k = \gamma_k \odot u_k \odot \sigma'(i_k) \),
+       \( \delta^u_k = \gamma_k \odot i_k \odot \tanh'(u_k) \),
        \( \delta^o_k = \partial h_k \odot \tanh c_k \odot \sigma'(o_k) \).
 
     A prime is the slope at the gate's pre-activation. Only then, over all nodes at once:
 
     .. math:: \partial W = \sum_j x_j^\top \Delta_j, \quad
-              \partial U_{igo} = \sum_j \tilde h_j^\top \delta_j, \quad
+              \partial U_{iuo} = \sum_j \tilde h_j^\top \delta_j, \quad
               \partial U_f = \sum_k h_k^\top \delta^f_k, \quad
               \partial b = \sum_j \Delta_j, \quad \partial x_j = \Delta_j W^\top
 
@@ -293,8 +293,8 @@ def tree_lstm_vjp(
 
     # What is known before the errors are: by which factors they pass each gate.
     z_i, z_g, z_o = jnp.split(z_igo, 3, -1)
-    i, candidate, o = _gates(z_igo)
-    to_ig = jnp.concatenate([candidate * sigmoid_grad(z_i), i * tanh_grad(z_g)], -1)
+    i, u, o = _gates(z_igo)
+    to_ig = jnp.concatenate([u * sigmoid_grad(z_i), i * tanh_grad(z_g)], -1)
     to_o, to_c, to_f = tanh(c) * sigmoid_grad(z_o), o * tanh_grad(c), c * sigmoid_grad(z_f)
 
     def cell(now, from_parent):
@@ -342,8 +342,8 @@ def _lstm(weights, rows):
         z_igo, z_f, there = now
         h_sum, c_sum = jnp.split(from_children, 2, -1)
         z_igo = z_igo + h_sum @ u_igo
-        i, candidate, o = _gates(z_igo)
-        c = (i * candidate + c_sum) * there
+        i, u, o = _gates(z_igo)
+        c = (i * u + c_sum) * there
         h = o * tanh(c)
         z_f = z_f + h @ u_f  # the gate of this child in its parent, whose input is known already
         return jnp.concatenate([h, sigmoid(z_f) * c], -1), (h, h_sum, c, z_igo, z_f)
