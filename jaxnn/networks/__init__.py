@@ -1,5 +1,6 @@
 """Architectures: each is a constructor that returns a pair of pure functions."""
 
+from jaxnn.layers.tree_shapes import Tree, pack_trees
 from jaxnn.networks._network import Network, StatefulNetwork, with_state
 from jaxnn.networks.autoencoder import (
     Autoencoder,
@@ -12,23 +13,14 @@ from jaxnn.networks.gan import GANState, gan, gan_step
 from jaxnn.networks.mlp import batch_norm_mlp, mlp, mlp_vjp
 from jaxnn.networks.perceptron import perceptron, perceptron_step
 from jaxnn.networks.recurrent import gru, lstm, rnn
+from jaxnn.networks.recursive import recursive_network
 from jaxnn.networks.resnet import resnet
 from jaxnn.networks.siamese import sample_triplets, siamese
 
 __all__ = [
-    "Autoencoder", "GANState", "Network", "StatefulNetwork",
-    "autoencoder",
-    "batch_norm_cnn", "batch_norm_mlp",
-    "cnn",
-    "convolutional_autoencoder",
-    "gan", "gan_step",
-    "gru", "lstm",
-    "mlp", "mlp_vjp",
-    "perceptron", "perceptron_step",
-    "resnet",
-    "rnn",
-    "sample_triplets",
-    "siamese",
-    "variational_autoencoder",
+    "Autoencoder", "GANState", "Network", "StatefulNetwork", "Tree", "autoencoder",
+    "batch_norm_cnn", "batch_norm_mlp", "cnn", "convolutional_autoencoder", "gan", "gan_step",
+    "gru", "lstm", "mlp", "mlp_vjp", "pack_trees", "perceptron", "perceptron_step",
+    "recursive_network", "resnet", "rnn", "sample_triplets", "siamese", "variational_autoencoder",
     "with_state",
 ]  # fmt: skip
