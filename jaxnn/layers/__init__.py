@@ -15,6 +15,15 @@ from jaxnn.layers.normalization import (
     rms_norm_init,
     rms_norm_vjp,
 )
+from jaxnn.layers.pieces import (
+    maxout_dense,
+    maxout_dense_init,
+    maxout_dense_vjp,
+    parametric_relu,
+    parametric_relu_init,
+    parametric_relu_vjp,
+)
+from jaxnn.layers.radial import radial_basis, radial_basis_init, radial_basis_vjp
 from jaxnn.layers.stochastic import dropout, dropout_vjp
 
 __all__ = [
@@ -23,5 +32,8 @@ __all__ = [
     "dropout", "dropout_vjp",
     "group_norm", "group_norm_init", "group_norm_vjp",
     "layer_norm", "layer_norm_init", "layer_norm_vjp",
+    "maxout_dense", "maxout_dense_init", "maxout_dense_vjp",
+    "parametric_relu", "parametric_relu_init", "parametric_relu_vjp",
+    "radial_basis", "radial_basis_init", "radial_basis_vjp",
     "rms_norm", "rms_norm_init", "rms_norm_vjp",
 ]  # fmt: skip
