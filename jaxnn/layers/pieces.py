@@ -161,8 +161,8 @@ def parametric_relu_vjp(
     r"""Pulls the cotangent `g` of the output back through `parametric_relu`.
 
     \( \partial x = g \) above zero and \( g \alpha \) below, and
-    \( \partial \alpha = \sum g \min(x, 0) \) over all entries that share the slope: the rows, and the features
-    too if there is one slope in all.
+    \( \partial \alpha = \sum g \min(x, 0) \) over all entries that share the slope:
+    the rows, and the features too if there is one slope in all.
 
     Returns:
         The cotangents of the parameters, shaped like `params`, and of `x`.

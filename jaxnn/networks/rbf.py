@@ -234,16 +234,14 @@ def k_means(key: Array, x: Array, centers: int, steps: int = 50) -> Array:
 
 def _plus_plus(key, x, centers):
     """The k-means++ start."""
-    first_key, *keys = jax.random.split(key, centers) if centers > 1 else [key]
-    first = x[jax.random.randint(first_key, (), 0, len(x))]
-    if not keys:
-        return first[None]
+    keys = jax.random.split(key, centers)
+    first = x[jax.random.randint(keys[0], (), 0, len(x))]
 
     def draw(nearest, key):
         center = x[jax.random.categorical(key, jnp.log(nearest))]
         return jnp.minimum(nearest, squared_distances(x, center[None])[:, 0]), center
 
-    _, others = lax.scan(draw, squared_distances(x, first[None])[:, 0], jnp.stack(keys))
+    _, others = lax.scan(draw, squared_distances(x, first[None])[:, 0], keys[1:])
     return jnp.concatenate([first[None], others])
 
 
@@ -257,7 +255,7 @@ def _spacing(centers, neighbors):
     nearest = jnp.sort(others, -1)[:, : min(neighbors, len(centers) - 1)]
     spacing = jnp.sqrt(nearest.sum(-1) / max(nearest.shape[-1], 1))
     apart = spacing > 0
-    mean = spacing.sum() / jnp.maximum(apart.sum(), 1)
+    mean = spacing.sum() / jnp.maximum(apart.astype(spacing.dtype).sum(), 1)
     return jnp.where(apart, spacing, jnp.where(mean > 0, mean, 1))
 
 
