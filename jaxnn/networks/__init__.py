@@ -12,15 +12,30 @@ from jaxnn.networks.cnn import batch_norm_cnn, cnn
 from jaxnn.networks.gan import GANState, gan, gan_step
 from jaxnn.networks.mlp import batch_norm_mlp, mlp, mlp_vjp
 from jaxnn.networks.perceptron import perceptron, perceptron_step
+from jaxnn.networks.rbf import k_means, rbf_fit, rbf_interpolate, rbf_network
 from jaxnn.networks.recurrent import gru, lstm, rnn
 from jaxnn.networks.recursive import recursive_network
 from jaxnn.networks.resnet import resnet
+from jaxnn.networks.self_organizing_map import (
+    best_matching_unit,
+    quantization_error,
+    self_organizing_map,
+    som_batch_step,
+    som_from_plane,
+    som_from_samples,
+    som_hits,
+    som_step,
+    topographic_error,
+    u_matrix,
+)
 from jaxnn.networks.siamese import sample_triplets, siamese
 
 __all__ = [
     "Autoencoder", "GANState", "Network", "StatefulNetwork", "Tree", "autoencoder",
-    "batch_norm_cnn", "batch_norm_mlp", "cnn", "convolutional_autoencoder", "gan", "gan_step",
-    "gru", "lstm", "mlp", "mlp_vjp", "pack_trees", "perceptron", "perceptron_step",
-    "recursive_network", "resnet", "rnn", "sample_triplets", "siamese", "variational_autoencoder",
-    "with_state",
+    "batch_norm_cnn", "batch_norm_mlp", "best_matching_unit", "cnn", "convolutional_autoencoder",
+    "gan", "gan_step", "gru", "k_means", "lstm", "mlp", "mlp_vjp", "pack_trees", "perceptron",
+    "perceptron_step", "quantization_error", "rbf_fit", "rbf_interpolate", "rbf_network",
+    "recursive_network", "resnet", "rnn", "sample_triplets", "self_organizing_map", "siamese",
+    "som_batch_step", "som_from_plane", "som_from_samples", "som_hits", "som_step",
+    "topographic_error", "u_matrix", "variational_autoencoder", "with_state",
 ]  # fmt: skip

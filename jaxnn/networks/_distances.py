@@ -1,0 +1,23 @@
+"""Distances between examples and prototypes: centres of clusters, units of a map."""
+
+import jax.numpy as jnp
+
+from jaxnn import _checks
+
+
+def squared_distances(x, prototypes):
+    """Squared Euclidean distances, `[..., prototypes]`, summed from differences.
+
+    Expanded into products they would cancel far from the origin; see `jaxnn.layers.radial`.
+    """
+    return ((x[..., None, :] - prototypes) ** 2).sum(-1)
+
+
+def examples(function, x, at_least=1):
+    """Raises unless `x` holds floats in rows, `at_least` of them."""
+    _checks.floating(function, x=x)
+    if jnp.ndim(x) != 2 or len(x) < at_least:
+        raise ValueError(
+            f"{function}: x must have shape [examples, features] with at least {at_least} "
+            f"examples, got {jnp.shape(x)}. Reshape it, or ask for less of it."
+        )
