@@ -26,21 +26,21 @@ from jaxnn.training import run
 
 def main():
     options = _shared.start(__doc__)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.5))
+    _, axes = plt.subplots(1, 2, figsize=(10, 4.5))
     iris, digits = load_iris().data, load_digits().data / 16
-    draw("iris", iris, (7, 7), 2.0, 66, axes[0], options)
-    draw("digits", digits, (20, 20), 3.0, 3, axes[1], options)
+    draw("iris", iris, (7, 7), (2.0, 0.58), 66, axes[0], options)
+    draw("digits", digits, (20, 20), (3.0, 0.84), 3, axes[1], options)
     _shared.save(axes, "som", options)
 
 
-def draw(name, data, grid, radius, epochs, ax, options):
+def draw(name, data, grid, radii, epochs, ax, options):
     epochs = 1 if options.quick else epochs
     x, steps = jnp.asarray(data, jnp.float32), epochs * len(data)
-    step = som_step(steps, radius=radius, final_radius=0.28 * radius, final_rate=0.05)
+    step = som_step(steps, radius=radii[0], final_radius=radii[1], final_rate=0.05)
     start, key = (som_from_plane(grid, x), jnp.array(0)), jax.random.key(options.seed)
     train = jax.jit(lambda state: run(step, state, x, key=key, epochs=epochs, batch_size=1))
     (params, _), _, _ = train(start)
-    theirs = MiniSom(*grid, x.shape[1], radius, 0.5, random_seed=options.seed)
+    theirs = MiniSom(*grid, x.shape[1], radii[0], 0.5, random_seed=options.seed)
     theirs.pca_weights_init(data)
     theirs.train(data, steps, random_order=True)
     for error, ours in [("quantization", quantization_error), ("topographic", topographic_error)]:
