@@ -33,9 +33,8 @@ def classify(name, data, options):
     theirs = cross_val_score(make_pipeline(StandardScaler(), SVC()), x, y, cv=folds).mean()
     print(f"{name}: accuracy of scikit-learn's SVC {theirs:.4f}")
     goal = theirs - 0.005  # a fraction of one example in each fold
-    _shared.check(
-        f"{name}: accuracy of jaxnn's RBF", np.mean(right), np.mean(right) > goal, options
-    )
+    ours = float(np.mean(right))
+    _shared.check(f"{name}: accuracy of jaxnn's RBF", ours, ours > goal, options)
 
 
 def interpolate(options):
@@ -46,10 +45,8 @@ def interpolate(options):
         params = rbf_interpolate(jnp.asarray(x), jnp.asarray(np.sin(x)), width=0.5**0.5)
         ours = rbf_network(1, 12, 1, use_bias=False).apply(params, jnp.asarray(line))
     axes = plt.subplots()[1]
-    axes.plot(line, ours, label="jaxnn")
-    axes.plot(line, theirs, "--", label="scipy")
-    axes.plot(x, np.sin(x), "o", label="examples")
-    axes.legend()
+    axes.plot(line, ours, line, theirs, "--", x, np.sin(x), "o")
+    axes.legend(["jaxnn", "scipy", "examples"])
     _shared.save(axes, "rbf", options)
     apart = float(np.abs(np.asarray(ours) - theirs).max())
     _shared.check("interpolation: largest difference from scipy's", apart, apart < 1e-6, options)

@@ -1,4 +1,4 @@
-"""Self-organizing maps: against MiniSom where it is installed, by hand, and on both grids."""
+"""Self-organizing maps: against MiniSom, by hand, and on both grids."""
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,8 @@ def test_training_unfolds_a_map(hexagonal):
 
 
 def test_errors_are_those_of_minisom():
-    minisom = pytest.importorskip("minisom")
+    import minisom
+
     theirs = minisom.MiniSom(5, 4, 2, random_seed=0)
     theirs.random_weights_init(np.asarray(X))
     params = {"codebook": jnp.asarray(theirs.get_weights(), jnp.float32)}

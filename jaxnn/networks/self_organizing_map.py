@@ -360,7 +360,7 @@ def topographic_error(params: Params, x: Array, *, hexagonal: bool = False) -> A
         )
     _, two = lax.top_k(-squared_distances(x, codes), 2)
     adjacent = _adjacent(grid, hexagonal)[two[..., 0], two[..., 1]]
-    return 1 - adjacent.astype(x.dtype).mean()
+    return (~adjacent).astype(x.dtype).mean()
 
 
 def u_matrix(params: Params, *, hexagonal: bool = False) -> Array:

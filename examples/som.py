@@ -1,0 +1,57 @@
+"""Map irises and handwritten digits onto grids with a self-organizing map.
+
+MiniSom starts from the same plane with the same first rate and radius, and makes as many
+passes over the data. The picture shows the borders between clusters, and a dot per unit that
+grows with the number of examples it answers.
+"""
+
+import _shared
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from minisom import MiniSom
+from sklearn.datasets import load_digits, load_iris
+
+from jaxnn.networks import (
+    quantization_error,
+    som_from_plane,
+    som_hits,
+    som_step,
+    topographic_error,
+    u_matrix,
+)
+from jaxnn.training import run
+
+
+def main():
+    options = _shared.start(__doc__)
+    _, axes = plt.subplots(1, 2, figsize=(10, 4.5))
+    iris, digits = load_iris().data, load_digits().data / 16
+    draw("iris", iris, (7, 7), (2.0, 0.58), 66, axes[0], options)
+    draw("digits", digits, (20, 20), (3.0, 0.84), 3, axes[1], options)
+    _shared.save(axes, "som", options)
+
+
+def draw(name, data, grid, radii, epochs, ax, options):
+    epochs = 1 if options.quick else epochs
+    x, steps = jnp.asarray(data, jnp.float32), epochs * len(data)
+    step = som_step(steps, radius=radii[0], final_radius=radii[1], final_rate=0.05)
+    start, key = (som_from_plane(grid, x), jnp.array(0)), jax.random.key(options.seed)
+    train = jax.jit(lambda state: run(step, state, x, key=key, epochs=epochs, batch_size=1))
+    (params, _), _, _ = train(start)
+    theirs = MiniSom(*grid, x.shape[1], radii[0], 0.5, random_seed=options.seed)
+    theirs.pca_weights_init(data)
+    theirs.train(data, steps, random_order=True)
+    for error, ours in [("quantization", quantization_error), ("topographic", topographic_error)]:
+        peer, value = getattr(theirs, f"{error}_error")(data), float(ours(params, x))
+        print(f"{name}: {error} error of MiniSom {peer:.4f}")
+        _shared.check(f"{name}: {error} error of jaxnn", value, value <= peer + 1e-6, options)
+    ax.figure.colorbar(ax.imshow(u_matrix(params), cmap="Blues"), ax=ax)
+    row, column = np.indices(grid)
+    ax.scatter(column, row, 8 * np.asarray(som_hits(params, x)), color="#D55E00", alpha=0.7)
+    ax.set_title(f"{name}: distance to neighbours")
+
+
+if __name__ == "__main__":
+    main()
