@@ -31,7 +31,7 @@ ALLOWED = {
     "regularizers": FOUNDATION,
     "optimizers": FOUNDATION | {"jaxnn.optimizers"},
     "losses": BLOCKS | {"jaxnn.losses"},
-    "layers": BLOCKS | {"jaxnn.layers"},
+    "layers": BLOCKS | {"jaxnn.layers", "numpy"},  # numpy for tables of constants, in float64
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},

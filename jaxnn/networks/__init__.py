@@ -29,13 +29,20 @@ from jaxnn.networks.self_organizing_map import (
     u_matrix,
 )
 from jaxnn.networks.siamese import sample_triplets, siamese
+from jaxnn.networks.transformer import (
+    Transformer,
+    sequence_to_sequence,
+    transformer,
+    transformer_encoder,
+)
 
 __all__ = [
-    "Autoencoder", "GANState", "Network", "StatefulNetwork", "Tree", "autoencoder",
+    "Autoencoder", "GANState", "Network", "StatefulNetwork", "Transformer", "Tree", "autoencoder",
     "batch_norm_cnn", "batch_norm_mlp", "best_matching_unit", "cnn", "convolutional_autoencoder",
     "gan", "gan_step", "gru", "k_means", "lstm", "mlp", "mlp_vjp", "pack_trees", "perceptron",
     "perceptron_step", "quantization_error", "rbf_fit", "rbf_interpolate", "rbf_network",
-    "recursive_network", "resnet", "rnn", "sample_triplets", "self_organizing_map", "siamese",
-    "som_batch_step", "som_from_plane", "som_from_samples", "som_hits", "som_step",
-    "topographic_error", "u_matrix", "variational_autoencoder", "with_state",
+    "recursive_network", "resnet", "rnn", "sample_triplets", "self_organizing_map",
+    "sequence_to_sequence", "siamese", "som_batch_step", "som_from_plane", "som_from_samples",
+    "som_hits", "som_step", "topographic_error", "transformer", "transformer_encoder", "u_matrix",
+    "variational_autoencoder", "with_state",
 ]  # fmt: skip

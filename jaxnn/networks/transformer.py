@@ -1,0 +1,389 @@
+r"""Transformers: decoder, encoder, and the two together.
+
+A block adds to each step what it learns from the others, and what it makes of that by itself:
+
+.. math:: x \leftarrow x + \mathrm{attention}(\mathrm{norm}(x)), \qquad
+          x \leftarrow x + W_2\, \mathrm{gelu}(W_1\, \mathrm{norm}(x))
+
+The normalization stands inside the branch (pre-norm), so the gradient has a way past every
+block, and deep stacks train without warming up. Places enter by rotation of queries and keys
+(`layers.rotary`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxnn import _checks
+from jaxnn.activations import gelu
+from jaxnn.initializers import glorot_uniform, normal
+from jaxnn.layers import (
+    dense,
+    dense_init,
+    dropout,
+    embedding,
+    embedding_init,
+    multi_head_attention,
+    multi_head_attention_init,
+    rms_norm,
+    rms_norm_init,
+    rotary,
+    scaled_dot_product_attention,
+)
+from jaxnn.networks._network import Network, Params, split
+
+__all__ = ["Transformer", "sequence_to_sequence", "transformer", "transformer_encoder"]
+
+
+class Transformer(NamedTuple):
+    """A `Network` that can also continue a sequence.
+
+    Attributes:
+        init: `init(key) -> params`.
+        apply: `apply(params, ids, *, key=None) -> logits`.
+        sample: `sample(params, prompt, steps, *, key=None, temperature=1.0) -> ids`.
+    """
+
+    init: Callable[[Array], Params]
+    apply: Callable[..., Array]
+    sample: Callable[..., Array]
+
+
+def transformer(
+    vocabulary: int,
+    *,
+    width: int,
+    heads: int,
+    depth: int,
+    length: int,
+    groups: int | None = None,
+    hidden: int | None = None,
+    dropout_rate: float = 0.0,
+) -> Transformer:
+    r"""A decoder: each step predicts the next from those before it, \( p(x_{t+1} | x_{\le t}) \).
+
+    Args:
+        vocabulary: how many ids there are.
+        width: features of a step; divided by `heads`, into an even number.
+        heads: of attention.
+        depth: blocks.
+        length: the most steps.
+        groups: heads of keys and values, by default `heads` (grouped-query attention).
+        hidden: features between the dense layers of a block, by default 4 `width`.
+        dropout_rate: fraction of what each branch adds that is zeroed when `apply` gets a key.
+
+    Returns:
+        The network. `apply(params, ids)` gives logits `[..., time, vocabulary]` for ids `[...,
+        time]`. `sample(params, prompt, steps, *, key=None, temperature=1.0)` continues a prompt
+        `[batch, time]` by `steps` ids, as one compiled loop that keeps the keys and values of
+        what it has seen; without a key it takes the likeliest id each time. Parameters are
+        `{"embedding", "block_0": {"norm_0", "attention", "norm_1", "dense_0", "dense_1"}, ...,
+        "norm", "dense"}`.
+
+    Raises:
+        ValueError: if a size is not positive, a division has a rest, or a sequence is longer
+            than `length`.
+
+    Example:
+        >>> net = transformer(10, width=16, heads=2, depth=1, length=8)
+        >>> params = net.init(jax.random.key(0))
+        >>> ids = jnp.array([[1, 2, 3]])
+        >>> net.apply(params, ids).shape, net.sample(params, ids, 4).shape
+        ((1, 3, 10), (1, 7))
+
+    Reference:
+        Vaswani et al., "Attention is all you need", NeurIPS 2017; Radford et al., "Language
+        models are unsupervised multitask learners", 2019.
+    """
+    sizes = _sizes("transformer", width, heads, depth, length, groups, hidden, dropout_rate)
+    _checks.sizes("transformer", vocabulary=vocabulary)
+    block_init = partial(_block_init, **sizes)
+
+    def init(key: Array) -> Params:
+        return _stack(key, block_init, depth, vocabulary, vocabulary, width)
+
+    def apply(params: Params, ids: Array, *, key: Array | None = None) -> Array:
+        places = _places("transformer", ids, length)
+        x = embedding(params["embedding"], ids)
+        for i, k in enumerate(split(key, depth)):
+            x = _block(params[f"block_{i}"], x, k, dropout_rate, causal=True, positions=places)
+        return dense(params["dense"], rms_norm(params["norm"], x))
+
+    def sample(params, prompt, steps, *, key=None, temperature=1.0):
+        _places("transformer", jnp.zeros(prompt.shape[1] + steps), length)
+        return _sample(params, prompt, key, temperature, depth=depth, steps=steps)
+
+    return Transformer(init, apply, sample)
+
+
+def transformer_encoder(
+    vocabulary: int,
+    outputs: int,
+    *,
+    width: int,
+    heads: int,
+    depth: int,
+    length: int,
+    groups: int | None = None,
+    hidden: int | None = None,
+    dropout_rate: float = 0.0,
+) -> Network:
+    """An encoder: each step sees all others.
+
+    Args:
+        vocabulary: how many ids there are.
+        outputs: features of each step of the output.
+        width: features of a step; divided by `heads`, into an even number.
+        heads: of attention.
+        depth: blocks.
+        length: the most steps.
+        groups: heads of keys and values, by default `heads`.
+        hidden: features between the dense layers of a block, by default 4 `width`.
+        dropout_rate: fraction of what each branch adds that is zeroed when `apply` gets a key.
+
+    Returns:
+        The network. `apply(params, ids, *, key=None, lengths=None)` gives `[..., time,
+        outputs]` for ids `[..., time]`; steps after the length of a sequence are not seen by
+        the others.
+
+    Raises:
+        ValueError: if a size is not positive, a division has a rest, or a sequence is longer
+            than `length`.
+
+    Example:
+        >>> net = transformer_encoder(10, 3, width=16, heads=2, depth=1, length=8)
+        >>> params = net.init(jax.random.key(0))
+        >>> net.apply(params, jnp.array([[1, 2, 0]]), lengths=jnp.array([2])).shape
+        (1, 3, 3)
+
+    Reference:
+        Devlin, Chang, Lee and Toutanova, "BERT: pre-training of deep bidirectional
+        transformers for language understanding", NAACL 2019.
+    """
+    name = "transformer_encoder"
+    sizes = _sizes(name, width, heads, depth, length, groups, hidden, dropout_rate)
+    _checks.sizes(name, vocabulary=vocabulary, outputs=outputs)
+    block_init = partial(_block_init, **sizes)
+
+    def init(key: Array) -> Params:
+        return _stack(key, block_init, depth, vocabulary, outputs, width)
+
+    def apply(params: Params, ids: Array, *, key: Array | None = None, lengths=None) -> Array:
+        places = _places(name, ids, length)
+        x = embedding(params["embedding"], ids)
+        for i, k in enumerate(split(key, depth)):
+            x = _block(
+                params[f"block_{i}"], x, k, dropout_rate, _padding(ids, lengths), positions=places
+            )
+        return dense(params["dense"], rms_norm(params["norm"], x))
+
+    return Network(init, apply)
+
+
+def sequence_to_sequence(
+    source_vocabulary: int,
+    target_vocabulary: int,
+    *,
+    width: int,
+    heads: int,
+    depth: int,
+    length: int,
+    groups: int | None = None,
+    hidden: int | None = None,
+    dropout_rate: float = 0.0,
+) -> Network:
+    """An encoder of one sequence and a decoder of another, which attends to the first.
+
+    Args:
+        source_vocabulary: ids of the sequence that is read.
+        target_vocabulary: ids of the sequence that is written.
+        width: features of a step; divided by `heads`, into an even number.
+        heads: of attention.
+        depth: blocks of each side.
+        length: the most steps of either.
+        groups: heads of keys and values, by default `heads`.
+        hidden: features between the dense layers of a block, by default 4 `width`.
+        dropout_rate: fraction of what each branch adds that is zeroed when `apply` gets a key.
+
+    Returns:
+        The network. `apply(params, (source, target), *, key=None, lengths=None)` gives logits
+        `[..., target time, target_vocabulary]`, at each step for the one that follows;
+        `lengths` are those of the source.
+
+    Raises:
+        ValueError: if a size is not positive, a division has a rest, or a sequence is longer
+            than `length`.
+
+    Example:
+        >>> net = sequence_to_sequence(10, 12, width=16, heads=2, depth=1, length=8)
+        >>> params = net.init(jax.random.key(0))
+        >>> net.apply(params, (jnp.array([[1, 2, 3]]), jnp.array([[0, 4]]))).shape
+        (1, 2, 12)
+
+    Reference:
+        Vaswani et al., "Attention is all you need", NeurIPS 2017.
+    """
+    name = "sequence_to_sequence"
+    sizes = _sizes(name, width, heads, depth, length, groups, hidden, dropout_rate)
+    vocabularies = dict(source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary)
+    _checks.sizes(name, **vocabularies)
+
+    def init(key: Array) -> Params:
+        first, second = jax.random.split(key)
+        encoder = _stack(
+            first, partial(_block_init, **sizes), depth, source_vocabulary, None, width
+        )
+        decoder_block = partial(_block_init, **sizes, cross=True)
+        decoder = _stack(second, decoder_block, depth, target_vocabulary, target_vocabulary, width)
+        return {"encoder": encoder, "decoder": decoder}
+
+    def apply(params: Params, inputs: tuple[Array, Array], *, key=None, lengths=None) -> Array:
+        source, target = inputs
+        keys = split(key, 2 * depth)
+        mask = _padding(source, lengths)
+        at = params["encoder"]
+        x = embedding(at["embedding"], source)
+        for i in range(depth):
+            places = _places(name, source, length)
+            x = _block(at[f"block_{i}"], x, keys[i], dropout_rate, mask, positions=places)
+        context = rms_norm(at["norm"], x)
+
+        at = params["decoder"]
+        x = embedding(at["embedding"], target)
+        look = partial(multi_head_attention, context=context, mask=mask)
+        for i in range(depth):
+            places = _places(name, target, length)
+            x = _block(
+                at[f"block_{i}"], x, keys[depth + i], dropout_rate, causal=True, positions=places,
+                look=look,
+            )  # fmt: skip
+        return dense(at["dense"], rms_norm(at["norm"], x))
+
+    return Network(init, apply)
+
+
+def _sizes(function, width, heads, depth, length, groups, hidden, dropout_rate):
+    _checks.sizes(function, width=width, heads=heads, depth=depth, length=length)
+    _checks.probability(function, dropout_rate=dropout_rate)
+    hidden = 4 * width if hidden is None else hidden
+    _checks.sizes(function, hidden=hidden)
+    if width % heads or (width // heads) % 2:
+        raise ValueError(
+            f"{function}: width must be an even multiple of heads, got {width} and {heads}. "
+            f"Take {2 * heads * max(1, width // (2 * heads))}."
+        )
+    return dict(width=width, heads=heads, groups=groups, hidden=hidden)
+
+
+def _places(function, ids, length):
+    """The places of the steps, of which there may be up to `length`."""
+    time = ids.shape[-1]
+    if time > length:
+        raise ValueError(
+            f"{function}: a sequence must have at most {length} steps, got {time}. Cut it, or "
+            "build the network with a larger length."
+        )
+    return jnp.arange(time)
+
+
+def _padding(ids, lengths):
+    """Mask of the steps that count, for attention."""
+    if lengths is None:
+        return None
+    lengths = jnp.asarray(lengths)
+    on = jnp.arange(ids.shape[-1], dtype=lengths.dtype) < lengths[..., None]
+    return on[..., None, None, :]
+
+
+def _stack(key, block_init, depth, vocabulary, outputs, width) -> Params:
+    """Embedding, blocks, and a last norm and dense layer where there are outputs."""
+    first, last, *keys = jax.random.split(key, depth + 2)
+    params: Params = {"embedding": embedding_init(first, vocabulary, width)}
+    params |= {f"block_{i}": block_init(k) for i, k in enumerate(keys)}
+    params["norm"] = rms_norm_init(last, width)
+    if outputs is not None:
+        params["dense"] = dense_init(last, width, outputs, normal(0.02))
+    return params
+
+
+def _block_init(key, width, heads, groups, hidden, cross=False) -> Params:
+    keys = jax.random.split(key, 4)
+    params = {
+        "norm_0": rms_norm_init(key, width),
+        "attention": multi_head_attention_init(keys[0], width, heads, groups),
+        "norm_1": rms_norm_init(key, width),
+        "dense_0": dense_init(keys[1], width, hidden, glorot_uniform()),
+        "dense_1": dense_init(keys[2], hidden, width, glorot_uniform()),
+    }
+    if cross:
+        params["norm_2"] = rms_norm_init(key, width)
+        params["cross_attention"] = multi_head_attention_init(keys[3], width, heads, groups)
+    return params
+
+
+def _block(params, x, key, rate, mask=None, causal=False, positions=None, look=None):
+    keys = split(key, 3)
+    a = rms_norm(params["norm_0"], x)
+    a = multi_head_attention(params["attention"], a, None, mask, causal, positions)
+    x = x + dropout(keys[0], a, rate)
+    if look is not None:
+        a = look(params["cross_attention"], rms_norm(params["norm_2"], x))
+        x = x + dropout(keys[1], a, rate)
+    return x + dropout(keys[2], _perceptron(params, x), rate)
+
+
+def _perceptron(params, x):
+    return dense(params["dense_1"], gelu(dense(params["dense_0"], rms_norm(params["norm_1"], x))))
+
+
+@partial(jax.jit, static_argnames=("depth", "steps"))
+def _sample(params, prompt, key, temperature, depth, steps):
+    """Continues the prompt, one id at a time, keeping keys and values in a cache."""
+    batch, given = prompt.shape
+    total = given + steps
+    kernel = params["block_0"]["attention"]["key"]["kernel"]
+    empty = jnp.zeros((batch, total, *kernel.shape[1:]), kernel.dtype)
+    caches = [(empty, empty)] * depth
+    ids = jnp.concatenate([prompt, jnp.zeros((batch, steps), prompt.dtype)], 1)
+
+    def step(state, t):
+        ids, caches = state
+        logits, caches = _next(params, ids[:, t], caches, t, depth)
+        if key is None:
+            drawn = logits.argmax(-1)
+        else:
+            drawn = jax.random.categorical(jax.random.fold_in(key, t), logits / temperature)
+        # Within the prompt, what comes next is known.
+        following = jnp.where(t + 1 < given, ids[:, t + 1], drawn.astype(ids.dtype))
+        return (ids.at[:, t + 1].set(following), caches), None
+
+    (ids, _), _ = lax.scan(step, (ids, caches), jnp.arange(total - 1))
+    return ids
+
+
+def _next(params, ids, caches, t, depth):
+    """Logits after one more step, at place t, and the caches with it."""
+    x = embedding(params["embedding"], ids)[:, None]
+    kept = []
+    for i in range(depth):
+        block = params[f"block_{i}"]
+        at, a = block["attention"], rms_norm(block["norm_0"], x)
+        q, k, v = (
+            jnp.einsum("btf,fhd->bthd", a, at[name]["kernel"]) + at[name]["bias"]
+            for name in ("query", "key", "value")
+        )
+        q, k = rotary(q, t[None]), rotary(k, t[None])
+        keys, values = (
+            lax.dynamic_update_slice_in_dim(cache, new, t, 1)
+            for cache, new in zip(caches[i], (k, v), strict=True)
+        )
+        seen = jnp.arange(keys.shape[1]) <= t
+        a = scaled_dot_product_attention(q, keys, values, seen[None, None, None])
+        x = x + jnp.einsum("bthd,hdf->btf", a, at["out"]["kernel"]) + at["out"]["bias"]
+        x = x + _perceptron(block, x)
+        kept.append((keys, values))
+    return dense(params["dense"], rms_norm(params["norm"], x))[:, 0], kept

@@ -1,0 +1,173 @@
+"""Attention, embeddings and transformers: parity with Flax, masks, caches, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+
+from jaxnn import layers, networks
+
+KEY = jax.random.key(0)
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def test_embedding_is_flax_embed():
+    params = layers.embedding_init(KEY, 5, 3)
+    ids = jnp.array([[0, 4], [2, 2]])
+    expected = linen.Embed(5, 3).apply({"params": params}, ids)
+    np.testing.assert_array_equal(layers.embedding(params, ids), expected)
+
+
+def test_an_id_out_of_range_is_nan_under_jit_in_value_and_gradient():
+    params = layers.embedding_init(KEY, 5, 3)
+    for wrong in (-1, 5):
+        ids = jnp.array([1, wrong])
+        rows = jax.jit(layers.embedding)(params, ids)
+        assert jnp.isnan(rows[1]).all()
+        assert jnp.isfinite(rows[0]).all()
+        grads = jax.jit(layers.embedding_vjp)(jnp.ones((2, 3)), params, ids)
+        assert jnp.isnan(grads["embedding"]).any()
+
+
+def test_sinusoids_have_the_same_product_at_the_same_distance():
+    waves = layers.positional_encoding(50, 8)
+    near = (waves[3] @ waves[10], waves[30] @ waves[37])
+    np.testing.assert_allclose(*near, rtol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_multi_head_attention_is_flax_attention(causal):
+    params = layers.multi_head_attention_init(KEY, 8, 2)
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * normal(*leaf.shape), params)
+    x, context = normal(2, 4, 8), None if causal else normal(2, 5, 8, seed=1)
+    lengths = jnp.array([4, 2])
+    mask = (jnp.arange(4 if causal else 5) < lengths[:, None])[:, None, None, :]
+    seen = mask & jnp.tri(4, dtype=bool) if causal else mask
+    twin = linen.MultiHeadDotProductAttention(2)
+    expected = twin.apply({"params": params}, x, x if causal else context, mask=seen)
+    found = layers.multi_head_attention(params, x, context, mask, causal)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_grouped_queries_share_keys_and_values():
+    q, k, v = normal(2, 3, 4, 6), normal(2, 5, 2, 6, seed=1), normal(2, 5, 2, 6, seed=2)
+    expected = jax.nn.dot_product_attention(q, k, v)
+    found = layers.scaled_dot_product_attention(q, k, v)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_query_that_may_see_nothing_gets_zeros_and_gives_none():
+    q, k, v = normal(2, 1, 4), normal(3, 1, 4, seed=1), normal(3, 1, 4, seed=2)
+    mask = jnp.array([[True, True, False], [False, False, False]])
+    attend = lambda q, k, v: layers.scaled_dot_product_attention(q, k, v, mask)
+    y, pull = jax.vjp(attend, q, k, v)
+    assert not y[1].any()
+    in_q, in_k, in_v = pull(jnp.ones_like(y))
+    assert not in_q[1].any()
+    assert not in_k[2].any()
+    assert not in_v[2].any()
+    assert all(jnp.isfinite(a).all() for a in (in_q, in_k, in_v))
+
+
+def test_logits_beyond_float16_attend_to_the_largest():
+    q = jnp.full((1, 1, 4), 200, jnp.float16)
+    k = jnp.array([[1.0], [400.0]], jnp.float16).reshape(2, 1, 1) * jnp.ones((2, 1, 4), jnp.float16)
+    v = jnp.array([[1.0], [2.0]], jnp.float16).reshape(2, 1, 1)
+    assert layers.scaled_dot_product_attention(q, k, v).ravel().tolist() == [2.0]
+
+
+def test_rotated_products_depend_on_the_distance_alone():
+    q, k = normal(1, 1, 6), normal(1, 1, 6, seed=1)
+    turned = lambda x, t: layers.rotary(x, jnp.array([t])).ravel()
+    near = (turned(q, 7) @ turned(k, 3), turned(q, 104) @ turned(k, 100))
+    np.testing.assert_allclose(*near, rtol=1e-4)
+
+
+NET = networks.transformer(7, width=8, heads=2, depth=2, length=9, groups=1)
+APPLY = jax.jit(NET.apply)
+PARAMS = jax.jit(
+    lambda key: jax.tree.map(lambda leaf: leaf + 0.3 * jnp.sin(30 * leaf + 1), NET.init(key))
+)(KEY)
+
+
+def test_a_step_does_not_see_what_comes_after_it():
+    ids = jnp.array([[1, 2, 3, 4, 5]])
+    logits = APPLY(PARAMS, ids)
+    later = APPLY(PARAMS, ids.at[0, 3:].set(0))
+    np.testing.assert_allclose(logits[0, :3], later[0, :3], rtol=1e-5, atol=1e-6)
+    assert (logits[0, 3:] != later[0, 3:]).any()
+
+
+def test_sampling_with_a_cache_is_the_whole_network_step_by_step():
+    prompt = jnp.array([[1, 2], [3, 0]])
+    ids = NET.sample(PARAMS, prompt, 6)
+    assert (ids[:, 2:] == APPLY(PARAMS, ids)[:, 1:-1].argmax(-1)).all()
+    drawn = [NET.sample(PARAMS, prompt, 6, key=jax.random.key(s)) for s in range(3)]
+    assert (drawn[0] != drawn[1]).any() or (drawn[1] != drawn[2]).any()
+    assert (drawn[0][:, :2] == prompt).all()
+
+
+def test_sampled_ids_are_distributed_as_predicted():
+    prompt = jnp.tile(jnp.array([[1, 4]]), (4000, 1))
+    drawn = NET.sample(PARAMS, prompt, 1, key=KEY, temperature=2.0)[:, 2]
+    expected = jax.nn.softmax(APPLY(PARAMS, prompt[:1])[0, 1] / 2)
+    np.testing.assert_allclose(jnp.bincount(drawn, length=7) / 4000, expected, atol=0.03)
+
+
+def test_padding_is_not_seen():
+    encoder = networks.transformer_encoder(7, 2, width=8, heads=2, depth=1, length=5)
+    both = networks.sequence_to_sequence(7, 6, width=8, heads=2, depth=1, length=5)
+    source, lengths = jnp.array([[1, 2, 3, 0, 0]]), jnp.array([3])
+    other = source.at[0, 3:].set(6)
+    params = jax.jit(encoder.init)(KEY)
+    one, two = (jax.jit(encoder.apply)(params, ids, lengths=lengths) for ids in (source, other))
+    np.testing.assert_allclose(one[:, :3], two[:, :3], rtol=1e-6)
+    params, target = jax.jit(both.init)(KEY), jnp.array([[0, 5]])
+    apply = jax.jit(both.apply)
+    one, two = (apply(params, (ids, target), lengths=lengths) for ids in (source, other))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+    assert (apply(params, (other, target)) != two).any()
+
+
+def test_dropout_needs_a_key():
+    net = networks.transformer(7, width=8, heads=2, depth=1, length=9, dropout_rate=0.5)
+    params, ids = jax.jit(net.init)(KEY), jnp.array([[1, 2, 3]])
+    apply = jax.jit(net.apply)
+    np.testing.assert_array_equal(apply(params, ids), apply(params, ids, key=None))
+    assert (apply(params, ids) != apply(params, ids, key=KEY)).any()
+
+
+Q = normal(3, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("error", "call", "says"),
+    [
+        (ValueError, lambda: layers.embedding({"embedding": Q[0]}, jnp.array([2])), "from 0 to 1"),
+        (TypeError, lambda: layers.embedding({"embedding": Q[0]}, jnp.ones(2)), "hold integers"),
+        (ValueError, lambda: layers.positional_encoding(3, 5), "width must be even"),
+        (ValueError, lambda: layers.scaled_dot_product_attention(Q, Q[..., :3], Q), "fit together"),
+        (ValueError, lambda: layers.scaled_dot_product_attention(Q[0], Q[0], Q[0]), "size 1"),
+        (ValueError, lambda: layers.scaled_dot_product_attention(Q, Q, Q, MASK[:2]), "broadcast"),
+        (TypeError, lambda: layers.scaled_dot_product_attention(Q, Q, Q, Q[0]), "booleans"),
+        (ValueError, lambda: layers.rotary(Q[..., :3], jnp.arange(3)), "even width"),
+        (ValueError, lambda: layers.rotary(Q, jnp.arange(2)), "one place per step"),
+        (ValueError, lambda: layers.multi_head_attention_init(KEY, 6, 4), "heads must divide"),
+        (ValueError, lambda: layers.multi_head_attention(
+            layers.multi_head_attention_init(KEY, 4, 2), Q[:, 0], Q[:, 0],
+            positions=jnp.arange(3)), "self-attention"),
+        (ValueError, lambda: networks.transformer(5, width=6, heads=2, depth=1, length=4), "even"),
+        (ValueError, lambda: NET.apply(PARAMS, jnp.zeros((1, 10), int)), "at most 9 steps"),
+        (ValueError, lambda: NET.sample({}, jnp.zeros((1, 5), int), 5), "at most 9 steps"),
+    ],
+)  # fmt: skip
+def test_bad_input_says_what_to_do(error, call, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+MASK = jnp.ones((3, 3), bool)
