@@ -15,6 +15,7 @@ import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cases._case import Case
 from jax.flatten_util import ravel_pytree
 
@@ -229,12 +230,17 @@ def derivatives(f, case: Case, args, g):
     }
 
 
-def each_case(edge=False):
-    """`(f, index)` of every case, for parametrizing, with readable names."""
-    import pytest
-
+def each_block():
+    """Every block, for parametrizing; the tests of one share what they compile."""
     return [
-        pytest.param(f, i, id=f"{f.__name__}-{i}")
+        pytest.param(f, id=f.__name__, marks=pytest.mark.xdist_group(f.__name__)) for f in blocks()
+    ]
+
+
+def each_case(edge=False):
+    """`(f, index)` of every case, likewise."""
+    return [
+        pytest.param(f, i, id=f"{f.__name__}-{i}", marks=pytest.mark.xdist_group(f.__name__))
         for f in blocks()
         for i, case in enumerate(CASES.get(f, []))
         if edge or not case.edge

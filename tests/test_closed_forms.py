@@ -9,11 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import CASES, blocks, cast, cotangent, derivatives, each_case, pulled_back, value
+from harness import (
+    CASES,
+    cast,
+    cotangent,
+    derivatives,
+    each_block,
+    each_case,
+    pulled_back,
+    value,
+)
 
 import jaxnn
 
-every_block = pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+every_block = pytest.mark.parametrize("f", each_block())
 every_case = pytest.mark.parametrize(("f", "index"), each_case())
 
 
