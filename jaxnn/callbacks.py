@@ -1,10 +1,13 @@
 """What happens on the host while a compiled run goes on.
 
 A callback is any function `callback(epoch, metrics)`, called after each epoch with a count from
-0 and a dict of scalars. It can't steer the run. If it has an attribute `with_state` that is
-true, it is called as `callback(epoch, metrics, state)`, with the state after this epoch: the
-`TrainState` in `make_fit`. If it has a method `finish`, that is called when the run ends. Under `jax.vmap` it is not called, unless it has an attribute `population`
-that is true: then it is called once per epoch with one value per member in each metric.
+0 and a dict of scalars. It can't steer the run. Three attributes say more, where it has them:
+
+    with_state    if true, it is called as `callback(epoch, metrics, state)`, with the state
+                  after this epoch: in `make_fit`, the `TrainState`
+    population    if true, it is called under `jax.vmap` too, once per epoch with one value per
+                  member in each metric; otherwise it is silent there
+    finish        a method that is called when the run ends
 """
 
 import importlib.util

@@ -181,4 +181,3 @@ def _dtype(leaf):
 
 def _is_key(leaf):
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-

@@ -11,7 +11,7 @@ from jax import Array
 
 from jaxnn import _checks
 from jaxnn.training import batches
-from jaxnn.training._checked import examples_of, finite
+from jaxnn.training._checked import divides, examples_of, finite
 from jaxnn.training.steps import TrainState, gradient_step
 
 __all__ = ["FitResult", "make_fit", "run"]
@@ -76,7 +76,8 @@ def make_fit(
         has_state: whether `loss_fn` carries running statistics; `fit` then takes the pair
             `(params, statistics)` that the `init` of a `StatefulNetwork` returns.
         validation_batch_size: examples per step of validation, all at once by default.
-        batch_sharding: a `jax.sharding.Sharding` for the leading axis of every batch.
+        batch_sharding: a `jax.sharding.Sharding` for the leading axis of every batch, such as
+            `sharding.data_parallel()`.
         callbacks: called on the host after each epoch as `callback(epoch, metrics)`.
 
     Returns:
@@ -187,7 +188,8 @@ def run(
 
     Raises:
         ValueError: if the leading axes differ or hold less than one batch, a count is not
-            positive, or `monitor` is missing or names no metric.
+            positive, `monitor` is missing or names no metric, or `batch_sharding` can't split a
+            batch.
 
     Example:
         >>> count = lambda state, batch, key: (state + batch.sum(), {"seen": batch.sum()})
@@ -200,6 +202,8 @@ def run(
     _check_run(epochs, batch_size, monitor, patience, min_delta)
     examples = examples_of("run", data, batch_size)
     steps = -(-examples // batch_size)
+    if batch_sharding is not None:
+        divides("run", batch_sharding, batch_size)
 
     def batch_of(indices):
         batch = jax.tree.map(lambda a: a[indices], data)
@@ -230,8 +234,8 @@ def run(
     def body(carry):
         epoch, state, history, best_state, best, stale = carry
         state, metrics = epoch_of(state, epoch)
-        row = jnp.stack([metrics[name].astype(history.dtype) for name in names])
-        history = history.at[epoch].set(row)
+        row = [metrics[name].astype(history.dtype) for name in names]
+        history = history.at[epoch].set(jnp.array(row, history.dtype))
         emit(epoch, metrics, state)
         if monitor is not None:
             # A NaN is no improvement: every comparison with it is false.
@@ -267,7 +271,7 @@ def _emitter(callbacks):
 
     def call(receivers, epoch, metrics, state):
         for receiver in receivers:
-            if metrics:
+            if metrics is not None:
                 more = (state,) if getattr(receiver, "with_state", False) else ()
                 jax.debug.callback(receiver, epoch, metrics, *more)
             elif hasattr(receiver, "finish"):
@@ -284,7 +288,7 @@ def _emitter(callbacks):
         reported = jax.tree.map(spread, reported, tuple(batched))
         return call([c for c in callbacks if getattr(c, "population", False)], *reported), True
 
-    return lambda epoch, metrics, state: emit(epoch, metrics or {}, state if asked else None)
+    return lambda epoch, metrics, state: emit(epoch, metrics, state if asked else None)
 
 
 def _check_run(epochs, batch_size, monitor, patience, min_delta):
