@@ -27,7 +27,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import errors, linen, nnx, traverse_util
-from jax import Array
 
 from jaxnn import _checks
 from jaxnn.networks._network import Network, StatefulNetwork, with_state
@@ -87,7 +86,7 @@ class _LinenNetwork(linen.Module):
             self.put_variable(collection, name, value)
 
 
-def from_linen(module: linen.Module, example: Any, **options: Any) -> Any:
+def from_linen(module: linen.Module, example: Any, **options: Any) -> Network | StatefulNetwork:
     """A Linen module as a network.
 
     Args:
@@ -119,22 +118,23 @@ def from_linen(module: linen.Module, example: Any, **options: Any) -> Any:
 
     def variables(key):
         told = _told(module.__call__, None, False) | options
-        found = dict(linen.meta.unbox(module.init(key, example, **told)))
-        return found.pop("params", {}), found
+        return linen.meta.unbox(module.init(key, example, **told))
 
-    _, others = jax.eval_shape(variables, jax.random.key(0))
-    collections = sorted(others)
+    collections = sorted(jax.eval_shape(variables, jax.random.key(0)).keys() - {"params"})
     alone = collections == ["batch_stats"]
+
+    def init(key):
+        found = dict(variables(key))
+        params = found.pop("params", {})
+        return params, found["batch_stats"] if alone else found
 
     def call(params, state, inputs, key, train, more):
         told = _told(module.__call__, key, train) | options | more
         rngs = None if key is None else {"dropout": key, "params": jax.random.fold_in(key, 1)}
-        collected = {"batch_stats": state} if alone else state
+        collected = {"params": params} | ({"batch_stats": state} if alone else state)
         mutable = collections if train and collections else False
         try:
-            found = module.apply(
-                {"params": params, **collected}, inputs, rngs=rngs, mutable=mutable, **told
-            )
+            found = module.apply(collected, inputs, rngs=rngs, mutable=mutable, **told)
         except errors.InvalidRngError as error:
             raise ValueError(
                 f"from_linen: without a key the module must draw nothing, got {error}. Pass key, "
@@ -145,14 +145,7 @@ def from_linen(module: linen.Module, example: Any, **options: Any) -> Any:
         outputs, changed = found
         return outputs, changed["batch_stats"] if alone else changed
 
-    if not collections:
-        return Network(lambda key: variables(key)[0], _stateless(call))
-
-    def init(key: Array):
-        params, found = variables(key)
-        return params, found["batch_stats"] if alone else found
-
-    return StatefulNetwork(init, _stateful(call))
+    return _network(init, call, stateful=bool(collections))
 
 
 def to_nnx(network: Any, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -208,12 +201,12 @@ class _NNXNetwork(nnx.Module):
 
     def __call__(self, inputs, **options):
         params, state = map(self._tree, (nnx.Param, nnx.BatchStat), self._trees)
-        draws = self._stream is not None and not self.deterministic
+        stream = None if self.deterministic else self._stream
         outputs, state = _lifted(self._network).apply(
             params,
             state,
             inputs,
-            key=self._stream() if draws else None,
+            key=None if stream is None else stream(),
             train=not self.use_running_average,
             **options,
         )
@@ -226,7 +219,7 @@ class _NNXNetwork(nnx.Module):
         return jax.tree.unflatten(tree, jax.tree.leaves(_pure(nnx.state(self, kind))))
 
 
-def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Any:
+def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Network | StatefulNetwork:
     """An NNX module as a network.
 
     The parameters of a module that is there already are `nnx.to_pure_dict(nnx.state(module,
@@ -271,9 +264,9 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Any:
     graph, *abstract = nnx.split(nnx.eval_shape(lambda: made(jax.random.key(0))), *parts)
     names, streams, intermediate, others = map(nnx.to_flat_state, abstract)
 
-    def init(key: Array):
+    def init(key):
         params, _, _, state = map(_pure, nnx.split(made(key), *parts)[1:])
-        return (params, state) if others else params
+        return params, state
 
     def call(params, state, inputs, key, train, more):
         module = nnx.merge(
@@ -288,9 +281,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Any:
         outputs = module(inputs, **_told(module.__call__, key, train) | more)
         return outputs, _pure(nnx.split(module, *parts)[4]) if train else state
 
-    if others:
-        return StatefulNetwork(init, _stateful(call))
-    return Network(init, _stateless(call))
+    return _network(init, call, stateful=bool(others))
 
 
 def _check(function, network):
@@ -305,21 +296,21 @@ def _lifted(network) -> StatefulNetwork:
     return network if isinstance(network, StatefulNetwork) else with_state(network)
 
 
-def _stateful(call):
-    def apply(params, state, inputs, *, key=None, train: bool = False, **options):
-        return call(params, state, inputs, key, train, options)
+def _network(init, call, stateful):
+    """The network of `init(key) -> (params, state)` and a call in the same terms."""
 
-    return apply
-
-
-def _stateless(call):
     def apply(params, inputs, *, key=None, **options):
         return call(params, {}, inputs, key, key is not None, options)[0]
 
-    return apply
+    def apply_with_state(params, state, inputs, *, key=None, train: bool = False, **options):
+        return call(params, state, inputs, key, train, options)
+
+    if stateful:
+        return StatefulNetwork(init, apply_with_state)
+    return Network(lambda key: init(key)[0], apply)
 
 
-def _told(call, key, train):
+def _told(call, key, train) -> dict[str, Any]:
     """The arguments by which `call` asks whether it trains and whether it draws."""
     answers = {
         "train": train,
@@ -350,7 +341,7 @@ def _pure(state):
 
 def _filled(names, kind, values):
     """The variables of `names` with values from a plain tree."""
-    flat = traverse_util.flatten_dict(values)
+    flat: Any = traverse_util.flatten_dict(values)
     expected = {path: variable.shape for path, variable in names}
     found = {path: jnp.shape(value) for path, value in flat.items()}
     if found != expected:

@@ -1,6 +1,7 @@
 """Several devices: each computes its share of every batch, or trains its own members."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -8,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 __all__ = ["data_parallel"]
 
 
-def data_parallel(devices: Sequence[jax.Device] | None = None) -> NamedSharding:
+def data_parallel(devices: Sequence[Any] | None = None) -> NamedSharding:
     r"""Splits the leading axis evenly over devices.
 
     Handed to `make_fit` or `run` as `batch_sharding`, it gives each of D devices 1/D of every
@@ -18,13 +19,13 @@ def data_parallel(devices: Sequence[jax.Device] | None = None) -> NamedSharding:
     .. math:: \nabla L = \frac1D \sum_{d=1}^D \nabla L_d
 
     so each device makes the same update, and the result is that of one device up to rounding.
-    The batch size must be a multiple of D.
+    The batch size must be a multiple of D, and parameters and data not bound to one device.
 
     A population is split by placing what it is vmapped over, `jax.device_put(keys,
     data_parallel())`: each device then trains its own members.
 
     Args:
-        devices: which ones; all by default.
+        devices: some of `jax.devices()`; all by default.
 
     Returns:
         The sharding, over a mesh of one axis `"data"`.
