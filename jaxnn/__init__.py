@@ -2,7 +2,8 @@
 
 activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
-training, callbacks                      training as one compiled program
+training, callbacks, sharding            training as one compiled program
+serialization, interop                   to files, and to and from Flax; load it when first used
 plots                                    pictures; loads matplotlib when first used
 """
 
@@ -24,13 +25,14 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, plots
+    from jaxnn import callbacks, interop, plots, serialization, sharding
 
-_LAZY = ("callbacks", "plots")
+_LAZY = ("callbacks", "interop", "plots", "serialization", "sharding")
 
 __all__ = [
-    "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",
-    "metrics", "networks", "optimizers", "plots", "regularizers", "training",
+    "Network", "activations", "callbacks", "initializers", "interop", "layers", "losses",
+    "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "serialization",
+    "sharding", "training",
 ]  # fmt: skip
 
 

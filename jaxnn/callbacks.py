@@ -1,9 +1,13 @@
 """What happens on the host while a compiled run goes on.
 
 A callback is any function `callback(epoch, metrics)`, called after each epoch with a count from
-0 and a dict of scalars. It can't steer the run. If it has a method `finish`, that is called
-when the run ends. Under `jax.vmap` it is not called, unless it has an attribute `population`
-that is true: then it is called once per epoch with one value per member in each metric.
+0 and a dict of scalars. It can't steer the run. Three attributes say more, where it has them:
+
+    with_state    if true, it is called as `callback(epoch, metrics, state)`, with the state
+                  after this epoch: in `make_fit`, the `TrainState`
+    population    if true, it is called under `jax.vmap` too, once per epoch with one value per
+                  member in each metric; otherwise it is silent there
+    finish        a method that is called when the run ends
 """
 
 import importlib.util
@@ -16,11 +20,74 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from jaxnn import _checks
+from jaxnn import _checks, serialization
 
-__all__ = ["logs", "progress"]
+__all__ = ["checkpoint", "logs", "progress"]
 
 LAYOUT = "epoch {n_fmt}/{total_fmt} |{bar}| {desc} [{elapsed}<{remaining}]"
+
+
+def checkpoint(path: str | Path, *, monitor: str | None = None, every: int = 1):
+    """Saves the state to a file as the run goes on: the last one, or the best so far.
+
+    `serialization.load(path, like)` reads it, where `like` is a state of the same shapes, such
+    as `TrainState(params, optimizer.init(params))` or the state of another result. The file is
+    always whole: a run that is killed while it writes leaves the state it saved before.
+
+    Args:
+        path: the file; its folder must exist. It is written over.
+        monitor: the metric whose lowest value marks the best state, such as
+            `"validation_loss"`; None for the last state.
+        every: save after each so many epochs, and no more often.
+
+    Returns:
+        A callback for `make_fit` and `run`. Under `jax.vmap` nothing is saved.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if `every` is not positive, or, when the run begins, if there is no metric
+            `monitor`.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "best"
+        >>> save = checkpoint(file, monitor="loss")
+        >>> for epoch, loss in enumerate([3.0, 1.0, 2.0]):
+        ...     save(epoch, {"loss": loss}, {"epoch": np.array(epoch)})
+        >>> serialization.load(file, {"epoch": np.array(0)})
+        {'epoch': array(1)}
+    """
+    path = Path(path)
+    _folder("checkpoint", path)
+    _checks.sizes("checkpoint", every=every)
+    return _Checkpoint(path, monitor, every)
+
+
+class _Checkpoint:
+    with_state = True
+
+    def __init__(self, path, monitor, every):
+        self.path, self.monitor, self.every = path, monitor, every
+        self.best = np.inf
+
+    def __call__(self, epoch, metrics, state):
+        if self.monitor is not None and self.monitor not in metrics:
+            raise ValueError(
+                f"checkpoint: monitor must be one of {sorted(metrics)}, got {self.monitor!r}. "
+                "Metrics of the validation are called validation_loss and so on."
+            )
+        if (int(epoch) + 1) % self.every:
+            return
+        if self.monitor is not None:
+            value = float(metrics[self.monitor])
+            if not value < self.best:  # a NaN is never the best
+                return
+            self.best = value
+        serialization.save(self.path, state)
+
+    def finish(self):
+        """Forgets the best: a next run starts anew."""
+        self.best = np.inf
 
 
 def progress(epochs: int, *, population: bool = False, stream: TextIO | None = None):
@@ -110,10 +177,7 @@ def logs(path: str | Path, *, population: bool = False):
         '{"epoch": 0, "loss": 0.5}\n'
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"logs: the folder of path must exist, got {path}. Create {path.parent} first."
-        )
+    _folder("logs", path)
 
     def write(epoch, metrics):
         line = {"epoch": int(np.max(epoch)), **_plain(metrics)}
@@ -122,6 +186,13 @@ def logs(path: str | Path, *, population: bool = False):
 
     write.population = population
     return write
+
+
+def _folder(function, path):
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{function}: the folder of path must exist, got {path}. Create {path.parent} first."
+        )
 
 
 def _words(metrics):

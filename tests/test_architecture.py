@@ -34,9 +34,15 @@ ALLOWED = {
     "layers": BLOCKS | {"jaxnn.layers", "numpy"},  # numpy for tables of constants, in float64
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
-    "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
+    "serialization": {"jax", "numpy", "flax.serialization", "flax.traverse_util", "jaxnn._checks"},
+    "sharding": {"jax"},
+    "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks", "jaxnn.serialization"},
+    "interop": {
+        "jax", "flax.errors", "flax.linen", "flax.nnx", "flax.traverse_util", "jaxnn._checks",
+        "jaxnn.networks._network",
+    },
     "plots": {"numpy", "matplotlib"},
-}
+}  # fmt: skip
 
 
 def imports(path):
@@ -47,7 +53,8 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if (node.module or "").split(".")[0] == "jaxnn" else node.module
+                top = (node.module or "").split(".")[0]
+                yield inner if top in ("jaxnn", "flax") else node.module
 
 
 def permitted(name, allowed):

@@ -1,11 +1,10 @@
-"""Layers: parity with Flax, accuracy at the ends of the float range, limits and errors."""
+"""Layers: accuracy at the ends of the float range, limits and errors."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen
 
 from jaxnn import layers
 
@@ -17,64 +16,9 @@ def normal(*shape, mean=0.0):
     return jnp.asarray(draw(mean, 1, shape), jnp.float32)
 
 
-def affine(features):
-    return {"scale": normal(features), "bias": normal(features)}
-
-
-# The same parameters in Flax
-
-
-def test_dense_is_flax_dense():
-    params = layers.dense_init(KEY, 3, 2)
-    assert params["bias"].tolist() == [0, 0]
-    params["bias"] = normal(2)
-    x = normal(4, 5, 3)
-    theirs = linen.Dense(2).apply({"params": params}, x)
-    np.testing.assert_allclose(layers.dense(params, x), theirs, rtol=1e-6, atol=1e-6)
-    bare = layers.dense_init(KEY, 3, 2, use_bias=False)
-    assert set(bare) == {"kernel"}
-    theirs = linen.Dense(2, use_bias=False).apply({"params": bare}, x)
-    np.testing.assert_allclose(layers.dense(bare, x), theirs, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "shape"),
-    [
-        (layers.layer_norm, linen.LayerNorm(), (3, 5, 6)),
-        (layers.rms_norm, linen.RMSNorm(), (3, 5, 6)),
-        (lambda p, x: layers.group_norm(p, x, 3), linen.GroupNorm(3), (2, 4, 5, 6)),
-        (lambda p, x: layers.group_norm(p, x, 2), linen.GroupNorm(2), (2, 6)),
-        (lambda p, x: layers.group_norm(p, x, 6), linen.InstanceNorm(), (2, 4, 5, 6)),
-    ],
-    ids=["layer", "rms", "group", "group of features", "instance"],
-)
-def test_norms_are_flax_norms(ours, theirs, shape):
-    params, x = affine(6), normal(*shape, mean=0.5)
-    if isinstance(theirs, linen.RMSNorm):
-        del params["bias"]
-    expected = theirs.apply({"params": params}, x)
-    np.testing.assert_allclose(ours(params, x), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_batch_norm_is_flax_batch_norm():
-    momentum = 0.9
-    twin = linen.BatchNorm(momentum=momentum)
-    _, ours = layers.batch_norm_init(KEY, 3)
-    params, theirs = affine(3), ours
-    for _ in range(3):
-        x = normal(6, 2, 3, mean=2.0)
-        y, ours = layers.batch_norm(params, ours, x, train=True, momentum=momentum)
-        expected, changed = twin.apply(
-            {"params": params, "batch_stats": theirs}, x, use_running_average=False,
-            mutable=["batch_stats"],
-        )  # fmt: skip
-        theirs = changed["batch_stats"]
-        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
-        chex.assert_trees_all_close(ours, theirs, rtol=1e-5)
-    y, same = layers.batch_norm(params, ours, x, train=False)
-    expected = twin.apply({"params": params, "batch_stats": theirs}, x, use_running_average=True)
-    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
-    chex.assert_trees_all_equal(same, ours)
+def test_a_dense_layer_starts_with_a_bias_of_zeros_or_has_none():
+    assert layers.dense_init(KEY, 3, 2)["bias"].tolist() == [0, 0]
+    assert set(layers.dense_init(KEY, 3, 2, use_bias=False)) == {"kernel"}
 
 
 # Accuracy
@@ -201,9 +145,6 @@ def test_dropout_keeps_the_expectation():
     np.testing.assert_allclose(y[kept], 1 / 0.7, rtol=1e-6)
     standard_error = np.sqrt(0.3 / 0.7 / y.size)
     assert abs(float(y.mean()) - 1) < 4 * standard_error
-    twin = linen.Dropout(0.3, deterministic=False)
-    theirs = twin.apply({}, jnp.ones(100_000), rngs={"dropout": KEY})
-    assert abs(float(theirs.mean() - y.mean())) < 6 * standard_error
 
 
 def test_dropout_draws_one_mask_for_every_dtype():

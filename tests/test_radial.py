@@ -51,14 +51,6 @@ def test_of_equal_planes_the_first_learns():
     np.testing.assert_array_equal(grads["bias"], [1, 0, 0])
 
 
-def test_parametric_relu_is_flax_prelu():
-    x = jax.random.normal(KEY, (4, 3))
-    params = layers.parametric_relu_init(KEY)
-    theirs = linen.PReLU().apply({"params": params}, x)
-    np.testing.assert_array_equal(layers.parametric_relu(params, x), theirs)
-    chex.assert_trees_all_equal_shapes(linen.PReLU().init(KEY, x)["params"], params)
-
-
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="width must be positive"):
         layers.radial_basis_init(KEY, 2, 2, width=0.0)

@@ -61,9 +61,9 @@ def with_state(network: Network) -> StatefulNetwork:
     def init(key: Array) -> tuple[Params, State]:
         return network.init(key), {}
 
-    def apply(params: Params, state: State, inputs, *, key=None, train=False):
+    def apply(params: Params, state: State, inputs, *, key=None, train=False, **options):
         del train
-        return network.apply(params, inputs, key=key), state
+        return network.apply(params, inputs, key=key, **options), state
 
     return StatefulNetwork(init, apply)
 

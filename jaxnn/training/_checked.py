@@ -24,6 +24,18 @@ def examples_of(function, data, batch_size):
     return examples
 
 
+def divides(function, sharding, batch_size):
+    """Raises ValueError unless all devices of the sharding get as many examples of a batch."""
+    try:
+        sharding.shard_shape((batch_size,))
+    except ValueError:
+        raise ValueError(
+            f"{function}: batch_sharding must split the examples of a batch evenly, got a batch of "
+            f"{batch_size} on {sharding.num_devices} devices. Pass a multiple of them as "
+            "batch_size, and a sharding of the leading axis alone."
+        ) from None
+
+
 def finite(function, name, data):
     """Raises ValueError if a concrete array of the data holds a NaN or an infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):

@@ -11,7 +11,7 @@ from jax import Array
 
 from jaxnn import _checks
 from jaxnn.training import batches
-from jaxnn.training._checked import examples_of, finite
+from jaxnn.training._checked import divides, examples_of, finite
 from jaxnn.training.steps import TrainState, gradient_step
 
 __all__ = ["FitResult", "make_fit", "run"]
@@ -76,7 +76,8 @@ def make_fit(
         has_state: whether `loss_fn` carries running statistics; `fit` then takes the pair
             `(params, statistics)` that the `init` of a `StatefulNetwork` returns.
         validation_batch_size: examples per step of validation, all at once by default.
-        batch_sharding: a `jax.sharding.Sharding` for the leading axis of every batch.
+        batch_sharding: a `jax.sharding.Sharding` for the leading axis of every batch, such as
+            `sharding.data_parallel()`.
         callbacks: called on the host after each epoch as `callback(epoch, metrics)`.
 
     Returns:
@@ -180,14 +181,15 @@ def run(
         batch_sharding: a `jax.sharding.Sharding` for the leading axis of every batch, so
             that each device computes its share and not the whole.
         callbacks: called on the host after each epoch as `callback(epoch, metrics)`; see
-            `jaxnn.callbacks` for what happens under `jax.vmap`.
+            `jaxnn.callbacks` for those that ask for the state, and for `jax.vmap`.
 
     Returns:
         The state, the history (`[epochs]` per metric, nan where not run), the epochs run.
 
     Raises:
         ValueError: if the leading axes differ or hold less than one batch, a count is not
-            positive, or `monitor` is missing or names no metric.
+            positive, `monitor` is missing or names no metric, or `batch_sharding` can't split a
+            batch.
 
     Example:
         >>> count = lambda state, batch, key: (state + batch.sum(), {"seen": batch.sum()})
@@ -200,6 +202,8 @@ def run(
     _check_run(epochs, batch_size, monitor, patience, min_delta)
     examples = examples_of("run", data, batch_size)
     steps = -(-examples // batch_size)
+    if batch_sharding is not None:
+        divides("run", batch_sharding, batch_size)
 
     def batch_of(indices):
         batch = jax.tree.map(lambda a: a[indices], data)
@@ -230,9 +234,9 @@ def run(
     def body(carry):
         epoch, state, history, best_state, best, stale = carry
         state, metrics = epoch_of(state, epoch)
-        row = jnp.stack([metrics[name].astype(history.dtype) for name in names])
-        history = history.at[epoch].set(row)
-        emit(epoch, metrics)
+        row = [metrics[name].astype(history.dtype) for name in names]
+        history = history.at[epoch].set(jnp.array(row, history.dtype))
+        emit(epoch, metrics, state)
         if monitor is not None:
             # A NaN is no improvement: every comparison with it is false.
             improved = metrics[monitor].astype(best.dtype) < best - min_delta
@@ -250,39 +254,41 @@ def run(
     best_state = None if monitor is None else state
     carry = start, state, history, best_state, jnp.array(jnp.inf), jnp.zeros((), jnp.int32)
     epoch, state, history, best_state, *_ = jax.lax.while_loop(unfinished, body, carry)
-    emit(epoch, None)
+    emit(epoch, None, None)
     by_name = {name: history[:, i] for i, name in enumerate(names)}
     return (state if monitor is None else best_state), by_name, epoch
 
 
 def _emitter(callbacks):
-    """`emit(epoch, metrics)`, which calls the callbacks on the host; no metrics: the end.
+    """`emit(epoch, metrics, state)`, which calls the callbacks on the host; no metrics: the end.
 
     Under `vmap` only callbacks with an attribute `population` that is true are called, once
     per epoch of the whole population, with one value per member in each metric.
     """
     if not callbacks:
-        return lambda epoch, metrics: None
+        return lambda epoch, metrics, state: None
+    asked = any(getattr(receiver, "with_state", False) for receiver in callbacks)
 
-    def call(receivers, epoch, metrics):
+    def call(receivers, epoch, metrics, state):
         for receiver in receivers:
-            if metrics:
-                jax.debug.callback(receiver, epoch, metrics)
+            if metrics is not None:
+                more = (state,) if getattr(receiver, "with_state", False) else ()
+                jax.debug.callback(receiver, epoch, metrics, *more)
             elif hasattr(receiver, "finish"):
                 jax.debug.callback(lambda _, r=receiver: r.finish(), epoch)
         return jnp.zeros(jnp.shape(epoch), jnp.int32)
 
     @jax.custom_batching.custom_vmap
-    def emit(epoch, metrics):
-        return call(callbacks, epoch, metrics)
+    def emit(epoch, metrics, state):
+        return call(callbacks, epoch, metrics, state)
 
     @emit.def_vmap
-    def _(members, batched, epoch, metrics):
+    def _(members, batched, *reported):
         spread = lambda a, b: a if b else jnp.broadcast_to(a, (members, *jnp.shape(a)))
-        epoch, metrics = jax.tree.map(spread, (epoch, metrics), tuple(batched))
-        return call([c for c in callbacks if getattr(c, "population", False)], epoch, metrics), True
+        reported = jax.tree.map(spread, reported, tuple(batched))
+        return call([c for c in callbacks if getattr(c, "population", False)], *reported), True
 
-    return lambda epoch, metrics: emit(epoch, metrics or {})
+    return lambda epoch, metrics, state: emit(epoch, metrics, state if asked else None)
 
 
 def _check_run(epochs, batch_size, monitor, patience, min_delta):
