@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import operator
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,12 @@ import jax.numpy as jnp
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
+
+from jaxnn import losses
 
 HERE = Path(__file__).parent
+RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 def start(description: str) -> argparse.Namespace:
@@ -41,11 +45,32 @@ def save(axes, name: str, options: argparse.Namespace) -> None:
     print(f"picture: {path}")
 
 
-def shifted(key, images):
-    """Each image of a batch, moved by up to a pixel to any side."""
-    corners = jax.random.randint(key, (len(images), 2), 0, 3)
-    cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), images.shape[1:])
-    return jax.vmap(cut)(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
+def cosine(rate: float, epochs: int, examples: int, batch_size: int):
+    """A rate that falls to zero along a cosine, over all steps of a training."""
+    return optax.cosine_decay_schedule(rate, epochs * -(-examples // batch_size))
+
+
+def smooth_cross_entropy(logits, labels):
+    """Cross-entropy with a tenth of the labels spread over all classes.
+
+    No answer is quite certain then, and the logits stay moderate.
+    """
+    targets = losses.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), 0.1)
+    return losses.categorical_cross_entropy(logits, targets)
+
+
+def shifted(network):
+    """The network, which while it trains sees each image moved by up to a pixel to any side."""
+
+    def moved(key, images):
+        corners = jax.random.randint(key, (len(images), 2), 0, 3)
+        cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), images.shape[1:])
+        return jax.vmap(cut)(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
+
+    def apply(params, x, *, key=None):
+        return network.apply(params, x if key is None else moved(key, x), key=key)
+
+    return network._replace(apply=apply)
 
 
 def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
@@ -76,30 +101,41 @@ def scatter(points, labels, name: str, options: argparse.Namespace) -> None:
     save(ax, name, options)
 
 
-def lines(x, ys: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
-    """Saves several lines over one axis, each with its name."""
-    _, ax = plt.subplots(figsize=(8, 3))
-    for title, y in ys.items():
-        ax.plot(x, y, lw=1.2, label=title)
-    ax.legend(frameon=False)
+def forecasts(x, truth, members, last: float, name: str, options: argparse.Namespace) -> None:
+    """Saves a series and what a population forecasts: its mean, and the middle 80 % as a band.
+
+    `last` is the end of what was trained on.
+    """
+    _, ax = plt.subplots(figsize=(9, 3))
+    low, high = np.quantile(members, [0.1, 0.9], axis=0)
+    ax.axvspan(last, x[-1], color="0.93", label="not trained on")
+    ax.plot(x, truth, "k", lw=1, label="truth")
+    ax.fill_between(x, low, high, color="#D55E00", alpha=0.35, lw=0)
+    ax.plot(x, np.mean(members, axis=0), color="#D55E00", lw=1, label=f"mean of {len(members)}")
+    ax.set_xlim(x[0], x[-1])
+    ax.legend(frameon=False, ncols=3, loc="upper left")
     save(ax, name, options)
 
 
 def check(
-    what: str,
-    value: float,
-    holds: bool,
     options: argparse.Namespace,
+    network: str,
+    data: str,
+    result: str,
+    ours: float,
+    relation: str,
+    goal: float,
     peers: Mapping[str, float] | None = None,
 ) -> None:
-    """Prints a result beside those of its peers, and fails where a full run misses its goal."""
-    peers = dict(peers or {})
-    beside = "".join(f"; {name}: {float(theirs):.4g}" for name, theirs in peers.items())
-    print(f"{what}: {float(value):.4g}{beside}" + ("" if holds else "  (goal missed)"))
+    """Prints a result beside its goal and its peers; a full run that misses the goal fails."""
+    ours, goal = float(ours), float(goal)
+    peers = {name: float(theirs) for name, theirs in (peers or {}).items()}
+    reached = RELATIONS[relation](ours, goal)
+    beside = "".join(f"; {name}: {theirs:.4g}" for name, theirs in peers.items())
+    print(f"{network} on {data}, {result}: {ours:.4g} ({relation} {goal:.4g}){beside}")
     if results := os.environ.get("JAXNN_RESULTS"):  # examples/all.py makes a table of these
-        peers = {name: float(theirs) for name, theirs in peers.items()}
-        row = dict(example=Path(sys.argv[0]).name, what=what, ours=float(value), peers=peers)
+        row = dict(network=network, data=data, result=result, ours=ours, peers=peers)
         with open(results, "a") as lines:
-            lines.write(json.dumps(row) + "\n")
-    if not holds and not options.quick:
-        raise SystemExit(1)
+            lines.write(json.dumps(row | {"goal": f"{relation} {goal:.4g}"}) + "\n")
+    if not reached and not options.quick:
+        raise SystemExit("goal missed")

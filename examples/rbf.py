@@ -31,10 +31,9 @@ def classify(name, data, options):
         params = train(jax.random.key(options.seed), z[fit], jax.nn.one_hot(y[fit], classes))
         right.append(np.mean(np.asarray(network.apply(params, z[test])).argmax(-1) == y[test]))
     theirs = cross_val_score(make_pipeline(StandardScaler(), SVC()), x, y, cv=folds).mean()
-    print(f"{name}: accuracy of scikit-learn's SVC {theirs:.4f}")
-    goal = theirs - 0.005  # a fraction of one example in each fold
-    ours = float(np.mean(right))
-    _shared.check(f"{name}: accuracy of jaxnn's RBF", ours, ours > goal, options)
+    level = theirs - 0.005  # a fraction of one example in each fold
+    what = "RBF network", name, "accuracy, mean of ten folds"
+    _shared.check(options, *what, np.mean(right), ">=", level, {"SVC": theirs})
 
 
 def interpolate(options):
@@ -49,7 +48,8 @@ def interpolate(options):
     axes.legend(["jaxnn", "scipy", "examples"])
     _shared.save(axes, "rbf", options)
     apart = float(np.abs(np.asarray(ours) - theirs).max())
-    _shared.check("interpolation: largest difference from scipy's", apart, apart < 1e-6, options)
+    what = "RBF network", "interpolation of a sine", "largest difference from scipy's"
+    _shared.check(options, *what, apart, "<", 1e-6)
 
 
 if __name__ == "__main__":

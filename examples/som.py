@@ -45,8 +45,8 @@ def draw(name, data, grid, radii, epochs, ax, options):
     theirs.train(data, steps, random_order=True)
     for error, ours in [("quantization", quantization_error), ("topographic", topographic_error)]:
         peer, value = getattr(theirs, f"{error}_error")(data), float(ours(params, x))
-        print(f"{name}: {error} error of MiniSom {peer:.4f}")
-        _shared.check(f"{name}: {error} error of jaxnn", value, value <= peer + 1e-6, options)
+        what = "self-organizing map", f"{name}, {grid[0]}x{grid[1]}", f"{error} error"
+        _shared.check(options, *what, value, "<=", peer + 1e-6, {"MiniSom": peer})
     ax.figure.colorbar(ax.imshow(u_matrix(params), cmap="Blues"), ax=ax)
     row, column = np.indices(grid)
     ax.scatter(column, row, 8 * np.asarray(som_hits(params, x)), color="#D55E00", alpha=0.7)
