@@ -83,7 +83,7 @@ def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -
         for ax, image in zip(axes, row, strict=True):
             ax.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
-        axes[0].set_ylabel(title)
+        axes[0].set_ylabel(title, rotation=0, ha="right", va="center")
     save(grid, name, options)
 
 

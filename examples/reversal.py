@@ -1,12 +1,13 @@
 """Teach a transformer to write digits backwards, one after the other, as in a text.
 
 It reads ten digits and a mark; then each next digit is what it holds for the likeliest. The
-picture shows where the heads look while it writes.
+picture shows which digits it writes differ when one that it reads is changed.
 """
 
 import _shared
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
 
 from jaxnn import callbacks, losses, make_fit, optimizers
@@ -38,9 +39,16 @@ def main():
     fit = make_fit(loss_fn, optimizer, epochs=epochs, batch_size=batch_size, callbacks=[bar])
     params = fit(network.init(keys[1]), train, key=keys[2]).params
 
-    written = network.sample(params, test[:, : LENGTH + 1], LENGTH)
-    for read, wrote in zip(test[:3, :LENGTH], written[:3, LENGTH + 1 :], strict=True):
-        print("".join(map(str, read.tolist())), "->", "".join(map(str, wrote.tolist())))
+    read = test[:, : LENGTH + 1]
+    written = network.sample(params, read, LENGTH)
+    print(f"{test[0, :LENGTH]} was read, {written[0, LENGTH + 1 :]} was written")
+    changed = [read.at[:, j].set((read[:, j] + 1) % 10) for j in range(LENGTH)]
+    again = network.sample(params, jnp.concatenate(changed), LENGTH).reshape(LENGTH, *test.shape)
+    _, ax = plt.subplots(figsize=(4.5, 4))
+    differ = (again != written)[..., LENGTH + 1 :].mean(1)
+    ax.figure.colorbar(ax.imshow(differ, cmap="Blues", vmin=0, vmax=1), label="how often")
+    ax.set(xlabel="place of the digit that differs", ylabel="place of the digit changed")
+    _shared.save(ax, "reversal", options)
     right = (written == test).all(1).mean()
     what = "transformer", f"{LENGTH} digits to reverse", "sequences without a mistake"
     _shared.check(options, *what, right, ">=", 1.0)

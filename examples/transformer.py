@@ -17,7 +17,7 @@ from jaxnn.training import evaluate
 
 def main():
     options = _shared.start(__doc__)
-    length, width, depth, epochs = (32, 16, 1, 1) if options.quick else (128, 128, 4, 6)
+    length, width, depth, epochs = (32, 16, 1, 1) if options.quick else (128, 128, 4, 5)
     text, cut, letters = _text.letters()
     text, batch_size = jnp.asarray(text), 32
     network = transformer(len(letters), width=width, heads=4, depth=depth, length=length)
