@@ -32,6 +32,7 @@ def start(description: str) -> argparse.Namespace:
     cache = Path(os.environ.get("JAXNN_CACHE", Path(tempfile.gettempdir()) / "jaxnn-cache"))
     jax.config.update("jax_compilation_cache_dir", str(cache))
     matplotlib.use("agg")
+    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     device = jax.devices()[0]
     print(f"{parser.prog} on {device.platform} ({device.device_kind})")
     return options
@@ -83,6 +84,7 @@ def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -
         for ax, image in zip(axes, row, strict=True):
             ax.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(True)
         axes[0].set_ylabel(title, rotation=0, ha="right", va="center")
     save(grid, name, options)
 
@@ -95,25 +97,11 @@ def scatter(points, labels, name: str, options: argparse.Namespace) -> None:
         points = points @ np.linalg.svd(points, full_matrices=False)[2][:2].T
     _, ax = plt.subplots(figsize=(4.8, 4.2))
     for label in np.unique(labels):
-        ax.plot(*points[np.asarray(labels) == label].T, ".", ms=3, label=str(label))
-    ax.legend(frameon=False, fontsize="small", markerscale=3, loc="upper right")
+        of_class = points[np.asarray(labels) == label]
+        ax.plot(*of_class.T, ".", ms=3)
+        box = {"boxstyle": "round", "facecolor": "white", "alpha": 0.8}
+        ax.text(*np.median(of_class, axis=0), label, ha="center", va="center", bbox=box)
     ax.set(xlabel="first axis", ylabel="second axis")
-    save(ax, name, options)
-
-
-def forecasts(x, truth, members, last: float, name: str, options: argparse.Namespace) -> None:
-    """Saves a series and what a population forecasts: its mean, and the middle 80 % as a band.
-
-    `last` is the end of what was trained on.
-    """
-    _, ax = plt.subplots(figsize=(9, 3))
-    low, high = np.quantile(members, [0.1, 0.9], axis=0)
-    ax.axvspan(last, x[-1], color="0.93", label="not trained on")
-    ax.plot(x, truth, "k", lw=1, label="truth")
-    ax.fill_between(x, low, high, color="#D55E00", alpha=0.35, lw=0)
-    ax.plot(x, np.mean(members, axis=0), color="#D55E00", lw=1, label=f"mean of {len(members)}")
-    ax.set_xlim(x[0], x[-1])
-    ax.legend(frameon=False, ncols=3, loc="upper left")
     save(ax, name, options)
 
 

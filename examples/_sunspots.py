@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 CSV = Path(__file__).parent / "data" / "sunspots.csv"
@@ -29,3 +30,18 @@ def autoregressive(order):
     past = TRAIN[order:]
     weights = np.linalg.lstsq(before[past], SPOTS[order:][past], rcond=None)[0]
     return errors(before @ weights, order)
+
+
+def draw(forecasts, first):
+    """Draws the series, and what a population forecasts: its mean, and its middle 80 %."""
+    _, ax = plt.subplots(figsize=(9, 3))
+    years = YEARS[first:]
+    low, high = np.quantile(forecasts, [0.1, 0.9], axis=0)
+    ax.axvspan(YEARS[TRAIN][-1], years[-1], color="0.93", label="not trained on")
+    ax.plot(years, SPOTS[first:], "k", lw=1, label="truth")
+    ax.fill_between(years, low, high, color="#D55E00", alpha=0.35, lw=0)
+    title = f"mean of {len(forecasts)} forecasts"
+    ax.plot(years, np.mean(forecasts, axis=0), color="#D55E00", lw=1, label=title)
+    ax.set(xlim=(years[0], years[-1]), ylabel="sunspots", ylim=(None, 240))
+    ax.legend(frameon=False, ncols=3, loc="upper left")
+    return ax

@@ -46,7 +46,7 @@ def main():
         restored = network.apply(trained(network, 150, 2e-3), test) + mean
         pca = PCA(code).fit(x_train)
         projected = pca.inverse_transform(pca.transform(x_test))
-        rows |= {f"ours, {code}": restored[:12], f"PCA, {code}": projected[:12]}
+        rows |= {f"k = {code}, ours": restored[:12], f"k = {code}, PCA": projected[:12]}
         ours, peer = error(restored, x_test), error(projected, x_test)
         what = "autoencoder", f"digits, k = {code}", "test error per pixel"
         _shared.check(options, *what, ours, "<", peer, {"PCA": peer})

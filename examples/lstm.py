@@ -8,7 +8,7 @@ import _shared
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _sunspots import KERAS, PERIODS, SPOTS, TRAIN, YEARS, autoregressive, errors
+from _sunspots import KERAS, PERIODS, SPOTS, TRAIN, autoregressive, draw, errors
 
 from jaxnn import losses, make_fit, optimizers
 from jaxnn.layers import dense, dense_init
@@ -47,7 +47,7 @@ def main():
     forecasts = jax.vmap(network.apply, (0, None))(params, xs)[..., 0] * deviation + mean
     forecast = np.asarray(forecasts, float).mean(0)
 
-    _shared.forecasts(YEARS[WINDOW:], SPOTS[WINDOW:], forecasts, 1920, "lstm", options)
+    _shared.save(draw(forecasts, WINDOW), "lstm", options)
     ours, linear = errors(forecast, WINDOW), {f"AR({p})": autoregressive(p) for p in (9, 12)}
     for period in PERIODS:
         peers = {name: theirs[period] for name, theirs in (linear | KERAS).items()}

@@ -44,8 +44,8 @@ def interpolate(options):
         params = rbf_interpolate(jnp.asarray(x), jnp.asarray(np.sin(x)), width=0.5**0.5)
         ours = rbf_network(1, 12, 1, use_bias=False).apply(params, jnp.asarray(line))
     axes = plt.subplots()[1]
-    axes.plot(line, ours, line, theirs, "--", x, np.sin(x), "o")
-    axes.legend(["jaxnn", "scipy", "examples"])
+    axes.plot(line, ours, line, theirs, "--", x, np.sin(x), "ko")
+    axes.legend(["jaxnn", "scipy", "twelve points of a sine"], frameon=False)
     _shared.save(axes, "rbf", options)
     apart = float(np.abs(np.asarray(ours) - theirs).max())
     what = "RBF network", "interpolation of a sine", "largest difference from scipy's"

@@ -16,7 +16,7 @@ EXAMPLES = [path for path in sorted(HERE.glob("[!_]*.py")) if path.stem != "all"
 SCRIPTS = [*EXAMPLES, HERE / "all.py", *sorted(HERE.glob("recipes/*.py"))]
 LIBRARIES = {"jax", "jaxnn", "matplotlib", "minisom", "numpy", "optax", "scipy", "sklearn"}
 HELPERS = {path.stem for path in HERE.glob("_*.py")}
-PICTURES = {"save", "images", "scatter", "forecasts"}
+PICTURES = {"save", "images", "scatter"}
 by_name = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
