@@ -22,7 +22,8 @@ def update(results):
         if example := re.search(r"\]\(examples/(\w+)\.py\)", line):
             rows.setdefault(example[1], []).append(line)
     for path in filter(Path.exists, results):
-        rows[path.stem] = [row(path.stem, **json.loads(line)) for line in path.open()]
+        found = map(json.loads, path.read_text().splitlines())
+        rows[path.stem] = [row(path.stem, **result) for result in found]
     place = lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)
     table = HEAD + "".join(f"{line}\n" for name in sorted(rows, key=place) for line in rows[name])
     README.write_text(MARKED.sub(lambda marks: marks[1] + table + marks[2], readme))

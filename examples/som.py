@@ -46,12 +46,12 @@ def draw(name, source, scale, grid, radii, epochs, ax, options):
         peer, value = getattr(theirs, f"{error}_error")(data), float(ours(params, x))
         what = "self-organizing map", f"{name}, {grid[0]}x{grid[1]}", f"{error} error"
         _shared.check(options, *what, value, "<=", peer + 1e-6, {"MiniSom": peer})
-    ax.figure.colorbar(ax.imshow(u_matrix(params), cmap="Blues"), ax=ax)
+    ax.figure.colorbar(ax.imshow(u_matrix(params), cmap="Blues", alpha=0.7), ax=ax)
     counts = np.zeros((*grid, source.target.max() + 1))
     np.add.at(counts, (*np.asarray(best_matching_unit(params, x)).T, source.target), 1)
     for row, column in np.argwhere(counts.any(-1)):
         label = source.target_names[counts[row, column].argmax()]
-        ax.text(column, row, str(label)[:2], ha="center", va="center", color="#D55E00", size=9)
+        ax.text(column, row, str(label)[:2], ha="center", va="center", size=9)
     ax.set(title=f"{name}: distance to neighbours", xticks=[], yticks=[])
 
 
