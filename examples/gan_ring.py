@@ -10,12 +10,12 @@ from jaxnn.activations import leaky_relu
 from jaxnn.networks import gan, gan_step, mlp
 from jaxnn.training import run
 
-LATENT, CRITIC_STEPS = 8, 2
+LATENT = 8
 
 
 def main():
     options = _shared.start(__doc__)
-    epochs, batch_size = (3, 448) if options.quick else (200, 448)
+    epochs, batch_size = (2, 256) if options.quick else (400, 256)
     rng = np.random.default_rng(options.seed)
     angles = np.arange(8) * np.pi / 4
     centers = 2 * np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -24,13 +24,17 @@ def main():
 
     critic = mlp([2, 128, 128, 1], activation=lambda x: leaky_relu(x, 0.2))
     nets = mlp([LATENT, 128, 128, 2]), critic
-    optimizer = lambda turns: optimizers.adam(
-        _shared.cosine(1e-3, turns * epochs, len(data), batch_size), 0.0, 0.9
-    )
+    # No momentum: what was downhill a step ago may be uphill after the other side has moved.
+    optimizer = optimizers.adam(_shared.cosine(2e-3, epochs, len(data), batch_size), b1=0.0, b2=0.9)
     start, step = gan_step(
-        *nets, optimizer(1), optimizer(CRITIC_STEPS), latent=LATENT, wasserstein=True,
-        penalty=1.0, critic_steps=CRITIC_STEPS,
-    )  # fmt: skip
+        *nets,
+        optimizer,
+        optimizer,
+        latent=LATENT,
+        wasserstein=True,
+        penalty=0.1,
+        average_decay=0.99,
+    )
     init_key, run_key, key = jax.random.split(jax.random.key(options.seed), 3)
     play = jax.jit(lambda s: run(step, s, data, key=run_key, epochs=epochs, batch_size=batch_size))
     state, *_ = play(start(gan(*nets).init(init_key)))
