@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import operator
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,12 @@ import jax.numpy as jnp
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
+
+from jaxnn import losses
 
 HERE = Path(__file__).parent
+RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 def start(description: str) -> argparse.Namespace:
@@ -28,6 +32,7 @@ def start(description: str) -> argparse.Namespace:
     cache = Path(os.environ.get("JAXNN_CACHE", Path(tempfile.gettempdir()) / "jaxnn-cache"))
     jax.config.update("jax_compilation_cache_dir", str(cache))
     matplotlib.use("agg")
+    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     device = jax.devices()[0]
     print(f"{parser.prog} on {device.platform} ({device.device_kind})")
     return options
@@ -41,11 +46,32 @@ def save(axes, name: str, options: argparse.Namespace) -> None:
     print(f"picture: {path}")
 
 
-def shifted(key, images):
-    """Each image of a batch, moved by up to a pixel to any side."""
-    corners = jax.random.randint(key, (len(images), 2), 0, 3)
-    cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), images.shape[1:])
-    return jax.vmap(cut)(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
+def cosine(rate: float, epochs: int, examples: int, batch_size: int):
+    """A rate that falls to zero along a cosine, over all steps of a training."""
+    return optax.cosine_decay_schedule(rate, epochs * -(-examples // batch_size))
+
+
+def smooth_cross_entropy(logits, labels):
+    """Cross-entropy with a tenth of the labels spread over all classes.
+
+    No answer is quite certain then, and the logits stay moderate.
+    """
+    targets = losses.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), 0.1)
+    return losses.categorical_cross_entropy(logits, targets)
+
+
+def shifted(network):
+    """The network, which while it trains sees each image moved by up to a pixel to any side."""
+
+    def moved(key, images):
+        corners = jax.random.randint(key, (len(images), 2), 0, 3)
+        cut = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), images.shape[1:])
+        return jax.vmap(cut)(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), corners)
+
+    def apply(params, x, *, key=None):
+        return network.apply(params, x if key is None else moved(key, x), key=key)
+
+    return network._replace(apply=apply)
 
 
 def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
@@ -58,7 +84,8 @@ def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -
         for ax, image in zip(axes, row, strict=True):
             ax.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
-        axes[0].set_ylabel(title)
+            ax.spines[:].set_visible(True)
+        axes[0].set_ylabel(title, rotation=0, ha="right", va="center")
     save(grid, name, options)
 
 
@@ -70,36 +97,33 @@ def scatter(points, labels, name: str, options: argparse.Namespace) -> None:
         points = points @ np.linalg.svd(points, full_matrices=False)[2][:2].T
     _, ax = plt.subplots(figsize=(4.8, 4.2))
     for label in np.unique(labels):
-        ax.plot(*points[np.asarray(labels) == label].T, ".", ms=3, label=str(label))
-    ax.legend(frameon=False, fontsize="small", markerscale=3, loc="upper right")
+        of_class = points[np.asarray(labels) == label]
+        ax.plot(*of_class.T, ".", ms=3)
+        box = {"boxstyle": "round", "facecolor": "white", "alpha": 0.8}
+        ax.text(*np.median(of_class, axis=0), label, ha="center", va="center", bbox=box)
     ax.set(xlabel="first axis", ylabel="second axis")
     save(ax, name, options)
 
 
-def lines(x, ys: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
-    """Saves several lines over one axis, each with its name."""
-    _, ax = plt.subplots(figsize=(8, 3))
-    for title, y in ys.items():
-        ax.plot(x, y, lw=1.2, label=title)
-    ax.legend(frameon=False)
-    save(ax, name, options)
-
-
 def check(
-    what: str,
-    value: float,
-    holds: bool,
     options: argparse.Namespace,
+    network: str,
+    data: str,
+    result: str,
+    ours: float,
+    relation: str,
+    goal: float,
     peers: Mapping[str, float] | None = None,
 ) -> None:
-    """Prints a result beside those of its peers, and fails where a full run misses its goal."""
-    peers = dict(peers or {})
-    beside = "".join(f"; {name}: {float(theirs):.4g}" for name, theirs in peers.items())
-    print(f"{what}: {float(value):.4g}{beside}" + ("" if holds else "  (goal missed)"))
+    """Prints a result beside its goal and its peers; a full run that misses the goal fails."""
+    ours, goal = float(ours), float(goal)
+    peers = {name: float(theirs) for name, theirs in (peers or {}).items()}
+    reached = RELATIONS[relation](ours, goal)
+    beside = "".join(f"; {name}: {theirs:.4g}" for name, theirs in peers.items())
+    print(f"{network} on {data}, {result}: {ours:.4g} ({relation} {goal:.4g}){beside}")
     if results := os.environ.get("JAXNN_RESULTS"):  # examples/all.py makes a table of these
-        peers = {name: float(theirs) for name, theirs in peers.items()}
-        row = dict(example=Path(sys.argv[0]).name, what=what, ours=float(value), peers=peers)
+        row = dict(network=network, data=data, result=result, ours=ours, peers=peers)
         with open(results, "a") as lines:
-            lines.write(json.dumps(row) + "\n")
-    if not holds and not options.quick:
-        raise SystemExit(1)
+            lines.write(json.dumps(row | {"goal": f"{relation} {goal:.4g}"}) + "\n")
+    if not reached and not options.quick:
+        raise SystemExit("goal missed")

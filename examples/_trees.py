@@ -25,8 +25,8 @@ VARIABLES = 5
 def list_operations(random, number, depth=4, nodes=13):
     """Different trees such as (MAX 2 (MIN 8 4) 0), each node labelled with its value.
 
-    Returns the inputs of a network, labels `[number, nodes]` with -1 in the padding, a group
-    for each tree, and the names of the ids.
+    Returns the inputs of a network, labels `[number, nodes]` with -1 in the padding, and the
+    names of the ids.
     """
     found = {}
     while len(found) < number:
@@ -34,7 +34,7 @@ def list_operations(random, number, depth=4, nodes=13):
         if _size(tree) <= nodes:
             found[tree] = values
     inputs, (values, tree) = pack_trees(list(found), nodes), pack_trees(list(found.values()), nodes)
-    return inputs, jnp.where(tree.mask, values, -1), range(number), NAMES
+    return inputs, jnp.where(tree.mask, values, -1), NAMES
 
 
 def _grown(random, depth, root=False):
@@ -52,9 +52,9 @@ def _grown(random, depth, root=False):
 def conditions(nodes=24, files=None):
     """Each `a and b` and `a or b` of the standard library, as the tree of its operands.
 
-    Returns what `list_operations` does. Only roots are labelled, with whether it is an `or`,
-    and a file is a group. An id is a type of node, a constant, or a variable by the order of
-    first appearance: `x is None or x < 1` is the same tree as `y is None or y < 1`.
+    Returns the inputs of a network, labels `[number]`, 1 for an `or`, the number of the file
+    of each, and the names of the ids. An id is a type of node, a constant, or a variable by the
+    order of first appearance: `x is None or x < 1` is the same tree as `y is None or y < 1`.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     away = {"site-packages", "test", "tests"}
@@ -66,10 +66,8 @@ def conditions(nodes=24, files=None):
             tree = (0, *(_branch(operand, ids, variables) for operand in node.values))
             if _size(tree) <= nodes:
                 found.append((tree, int(isinstance(node.op, ast.Or)), number))
-    trees, is_or, groups = zip(*found, strict=True)
-    inputs = pack_trees(trees, nodes)
-    labels = jnp.full_like(inputs[0], -1).at[:, -1].set(jnp.array(is_or))
-    return inputs, labels, groups, list(ids)
+    trees, is_or, numbers = zip(*found, strict=True)
+    return pack_trees(trees, nodes), jnp.array(is_or), numbers, list(ids)
 
 
 def _boolean_operations(path):
@@ -106,8 +104,9 @@ def bag_of_nodes(data, test, names):
         ids, tree = inputs
         return np.stack([((ids == i) & tree.mask).sum(-1) for i in range(len(names))], -1)
 
-    peer = LogisticRegression(C=0.1, max_iter=1000)
-    return peer.fit(bags(data[0]), data[1][:, -1]).score(bags(test[0]), test[1][:, -1])
+    of_root = lambda labels: labels if labels.ndim == 1 else labels[:, -1]
+    peer = LogisticRegression(C=0.1, max_iter=1000).fit(bags(data[0]), of_root(data[1]))
+    return peer.score(bags(test[0]), of_root(test[1]))
 
 
 def draw(ax, data, names, said):

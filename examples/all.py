@@ -1,56 +1,58 @@
-"""Runs every example and recipe, one after another, and says which failed.
+"""Runs the recipes and the examples, and writes the README's table of results.
 
-python examples/all.py            every example in full, and the README's table of results
-python examples/all.py --quick    a few epochs each, to see that they run
+python examples/all.py            all of them in full
+python examples/all.py lstm gan   these alone; the table keeps the rows of the others
+python examples/all.py --quick    all, a few epochs each, to see that they run; no table
 """
 
 import argparse
-import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import _table
+
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-TABLE = re.compile(r"(<!-- results: examples/all.py writes this -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> int:
     """Runs them; returns how many failed."""
-    parser = argparse.ArgumentParser(description="Run every example.")
-    parser.add_argument("--quick", action="store_true", help="a few epochs each")
+    scripts = [*HERE.glob("recipes/*.py"), *HERE.glob("[!_]*.py")]
+    scripts = {path.stem: path for path in sorted(scripts) if path.stem != "all"}
+    parser = argparse.ArgumentParser(description="Run the recipes and the examples.")
+    parser.add_argument("names", nargs="*", help="such as lstm; none means all")
+    parser.add_argument("--quick", action="store_true", help="a few epochs each; no table")
     options = parser.parse_args()
-    examples = [p for p in sorted(HERE.glob("*.py")) if p.stem != "all" and p.stem[0] != "_"]
-    failed = []
+    if unknown := set(options.names) - set(scripts):
+        parser.error(f"no example is called {', '.join(unknown)}; there are {', '.join(scripts)}")
+    chosen = options.names or list(scripts)
+
     with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results"
-        environment = os.environ | {"JAXNN_RESULTS": str(results)}
-        for path in [*sorted(HERE.glob("recipes/*.py")), *examples]:
-            quick = ["--quick"] if options.quick and path in examples else []
-            print(f"\n--- {path.relative_to(HERE)}", flush=True)
-            began = time.perf_counter()
-            if subprocess.run([sys.executable, str(path), *quick], env=environment).returncode:
-                failed.append(path.name)
-            print(f"({time.perf_counter() - began:.1f} s)", flush=True)
-        if not options.quick and not failed:
-            rows = [json.loads(line) for line in results.read_text().splitlines()]
-            README.write_text(TABLE.sub(rf"\1{table(rows)}\2", README.read_text()))
-    print(f"\nfailed: {', '.join(failed)}" if failed else "\nevery example ran")
+        # Quick ones run side by side; those in full have the machine to themselves.
+        with ThreadPoolExecutor(os.cpu_count() if options.quick else 1) as pool:
+            went = pool.map(lambda name: run(scripts[name], options.quick, folder), chosen)
+            failed = [name for name, well in zip(chosen, went, strict=True) if not well]
+        if not options.quick:
+            _table.update([Path(folder, name) for name in chosen if name not in failed])
+    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall ran, and reached their goals")
     return len(failed)
 
 
-def table(rows) -> str:
-    """The results as Markdown, one line each, ours beside the peers'."""
-    lines = ["| example | result | jaxnn | beside it |", "|---|---|---|---|"]
-    for row in rows:
-        peers = ", ".join(f"{name} {value:.4g}" for name, value in row["peers"].items())
-        example = f"[{row['example']}](examples/{row['example']})"
-        lines.append(f"| {example} | {row['what']} | {row['ours']:.4g} | {peers} |")
-    return "\n".join(lines) + "\n"
+def run(path, quick, folder):
+    """Runs a script in a process of its own; returns whether it went well."""
+    began, arguments = time.perf_counter(), [sys.executable, str(path)]
+    if quick and path.parent == HERE:
+        arguments += ["--quick", "--pictures", folder]
+    environment = os.environ | {"JAXNN_RESULTS": str(Path(folder, path.stem))}
+    pipe = subprocess.PIPE if quick else None  # or their lines would mix
+    done = subprocess.run(arguments, env=environment, stdout=pipe, stderr=pipe, text=True)
+    print(f"{done.stdout or ''}{done.stderr or ''}", end="")
+    print(f"--- {path.relative_to(HERE)}: {time.perf_counter() - began:.1f} s\n", flush=True)
+    return done.returncode == 0
 
 
 if __name__ == "__main__":

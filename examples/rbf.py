@@ -31,10 +31,9 @@ def classify(name, data, options):
         params = train(jax.random.key(options.seed), z[fit], jax.nn.one_hot(y[fit], classes))
         right.append(np.mean(np.asarray(network.apply(params, z[test])).argmax(-1) == y[test]))
     theirs = cross_val_score(make_pipeline(StandardScaler(), SVC()), x, y, cv=folds).mean()
-    print(f"{name}: accuracy of scikit-learn's SVC {theirs:.4f}")
-    goal = theirs - 0.005  # a fraction of one example in each fold
-    ours = float(np.mean(right))
-    _shared.check(f"{name}: accuracy of jaxnn's RBF", ours, ours > goal, options)
+    level = theirs - 0.005  # a fraction of one example in each fold
+    what = "RBF network", name, "accuracy, mean of ten folds"
+    _shared.check(options, *what, np.mean(right), ">=", level, {"SVC": theirs})
 
 
 def interpolate(options):
@@ -45,11 +44,12 @@ def interpolate(options):
         params = rbf_interpolate(jnp.asarray(x), jnp.asarray(np.sin(x)), width=0.5**0.5)
         ours = rbf_network(1, 12, 1, use_bias=False).apply(params, jnp.asarray(line))
     axes = plt.subplots()[1]
-    axes.plot(line, ours, line, theirs, "--", x, np.sin(x), "o")
-    axes.legend(["jaxnn", "scipy", "examples"])
+    axes.plot(line, ours, line, theirs, "--", x, np.sin(x), "ko")
+    axes.legend(["jaxnn", "scipy", "twelve points of a sine"], frameon=False)
     _shared.save(axes, "rbf", options)
     apart = float(np.abs(np.asarray(ours) - theirs).max())
-    _shared.check("interpolation: largest difference from scipy's", apart, apart < 1e-6, options)
+    what = "RBF network", "interpolation of a sine", "largest difference from scipy's"
+    _shared.check(options, *what, apart, "<", 1e-6)
 
 
 if __name__ == "__main__":

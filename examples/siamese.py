@@ -8,7 +8,6 @@ import _shared
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -25,7 +24,7 @@ def main():
     sample_key, init_key, fit_key = jax.random.split(jax.random.key(options.seed), 3)
 
     embedding = on_the_sphere(cnn((8, 8, 1), [32, 64], 32, hidden=[128], dropout_rate=0.3))
-    network = siamese(embedding)
+    network = siamese(_shared.shifted(embedding))
 
     def loss_fn(params, batch, key):
         drawn = tuple(images[indices] for indices in batch)
@@ -33,9 +32,8 @@ def main():
         return values.mean(), {"active": (values > 0).mean()}
 
     triplets = sample_triplets(sample_key, labels[:half], 8000)
-    rate = optax.cosine_decay_schedule(1e-3, epochs * -(-len(triplets[0]) // batch_size))
-    bar = callbacks.progress(epochs)
-    optimizer = optimizers.adamw(rate, weight_decay=1e-2)
+    rate = _shared.cosine(1e-3, epochs, len(triplets[0]), batch_size)
+    optimizer, bar = optimizers.adamw(rate, weight_decay=1e-2), callbacks.progress(epochs)
     fit = make_fit(loss_fn, optimizer, epochs=epochs, batch_size=batch_size, callbacks=[bar])
     params = fit(network.init(init_key), triplets, key=fit_key).params
 
@@ -47,21 +45,14 @@ def main():
     embedded = embedding.apply(params, images)
     ours, theirs = neighbours(embedded), neighbours(x)
     _shared.scatter(embedded[half:], y[half:], "siamese", options)
-    peers = {"nearest neighbour in pixels": theirs}
-    what = "test accuracy of nearest neighbours in the embedding"
-    _shared.check(what, ours, ours > theirs, options, peers)
+    what = "siamese CNN", "digits of new writers", "test accuracy of nearest neighbours"
+    _shared.check(options, *what, ours, ">", theirs, {"in pixels": theirs})
 
 
 def on_the_sphere(network):
-    """The network with outputs of length one, and shifted images while it trains."""
-
-    def apply(params, x, *, key=None):
-        if key is not None:
-            x = _shared.shifted(key, x)
-        y = network.apply(params, x, key=key)
-        return y / jnp.linalg.norm(y, axis=-1, keepdims=True)
-
-    return network._replace(apply=apply)
+    """The network with outputs of length one."""
+    unit = lambda y: y / jnp.linalg.norm(y, axis=-1, keepdims=True)
+    return network._replace(apply=lambda *at, **keys: unit(network.apply(*at, **keys)))
 
 
 if __name__ == "__main__":
