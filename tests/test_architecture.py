@@ -35,7 +35,7 @@ ALLOWED = {
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
-    "plots": {"numpy", "matplotlib"},
+    "plots": {"numpy", "matplotlib", "jaxnn.plots"},
 }
 
 
