@@ -24,9 +24,9 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, plots
+    from jaxnn import callbacks, plots, summary
 
-_LAZY = ("callbacks", "plots")
+_LAZY = ("callbacks", "plots", "summary")
 
 __all__ = [
     "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",

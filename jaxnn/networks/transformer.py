@@ -261,7 +261,7 @@ def sequence_to_sequence(
         look = partial(multi_head_attention, context=context, mask=mask)
         x = named(embedding, params, "embedding", target)
         for i in range(depth):
-            at = x, keys[depth + i], dropout_rate
+            at = x, keys[i], dropout_rate
             x = named(_block, params, f"block_{i}", *at, causal=True, positions=places, look=look)
         return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
