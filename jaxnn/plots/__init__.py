@@ -10,6 +10,7 @@ Ito, which colour-blind readers tell apart, and whatever differs in colour diffe
 from jaxnn.plots._style import COLORS, INK
 from jaxnn.plots.activations import activation
 from jaxnn.plots.decisions import confusion_matrix, decision_boundary
+from jaxnn.plots.diagram import diagram
 from jaxnn.plots.training import training_curves
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "activation",
     "confusion_matrix",
     "decision_boundary",
+    "diagram",
     "training_curves",
 ]
