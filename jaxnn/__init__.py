@@ -4,6 +4,7 @@ activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
 training, callbacks                      training as one compiled program
 plots                                    pictures; loads matplotlib when first used
+summary                                  layers, shapes, costs and structure of any function
 """
 
 import importlib
@@ -30,7 +31,8 @@ _LAZY = ("callbacks", "plots", "summary")
 
 __all__ = [
     "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",
-    "metrics", "networks", "optimizers", "plots", "regularizers", "training",
+    "metrics", "networks", "optimizers", "plots", "regularizers", "summary",
+    "training",
 ]  # fmt: skip
 
 

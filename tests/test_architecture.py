@@ -36,6 +36,7 @@ ALLOWED = {
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
+    "summary": {"jax", "numpy", "jaxnn.summary"},
 }
 
 

@@ -144,13 +144,10 @@ def _lanes(edges, ranks, columns):
         if clear(here, a, b) or clear(there, a, b):
             continue
         gap = max(here, there)
-        for lane, spans in enumerate(used[gap]):
-            if all(b <= low or high <= a for low, high in spans):
-                break
-        else:
-            lane, spans = len(used[gap]), []
-            used[gap].append(spans)
-        spans.append((a, b))
+        free = lambda spans, a=a, b=b: all(b <= low or high <= a for low, high in spans)
+        lane = next((k for k, spans in enumerate(used[gap]) if free(spans)), len(used[gap]))
+        used[gap] += [[]] * (lane == len(used[gap]))
+        used[gap][lane] = [*used[gap][lane], (a, b)]
         found[source, target] = gap, lane
     return found
 

@@ -57,11 +57,11 @@ def diagram(graph: _Graph, ax: Axes | None = None) -> Axes:
 
     Example:
         >>> from types import SimpleNamespace as N
-        >>> node = lambda name, kind: N(name=name, kind=kind, shape=(4, 2), parameters=6, group=None)
-        >>> nodes = [node("input", "input"), node("dense_0", "dense")]
+        >>> look = dict(shape=(4, 2), parameters=6, shared=False, group=None)
+        >>> nodes = [N(name="x", kind="input", **look), N(name="y", kind="dense", **look)]
         >>> ax = diagram(N(nodes=nodes, edges=[N(source=0, target=1)], groups=[]))
         >>> [text.get_text() for text in ax.texts]
-        ['input', '4 × 2', 'dense_0', 'dense', '4 × 2', '6']
+        ['x', '4 × 2', '6', 'y', 'dense', '4 × 2', '6']
     """
     nodes, edges, groups = _parts(graph)
     labels = [_label(node) for node in nodes]
@@ -102,7 +102,8 @@ def _label(node):
     """Name and kind, then shape and parameters: the four corners of a box, "" where empty."""
     kind = "" if node.kind in (node.name, "input") else node.kind
     shape = " × ".join(map(str, node.shape)) or "scalar"
-    return node.name, kind, shape, f"{node.parameters:,}" if node.parameters else ""
+    count = f"{node.parameters:,}" if node.parameters else "shared" if node.shared else ""
+    return node.name, kind, shape, count
 
 
 def _sign(node):
@@ -118,7 +119,7 @@ def _flat(label) -> bool:
 def _sizes(nodes, labels, groups):
     """Boxes are equally wide; circles have their own size."""
     # The name of a block stands left of the arrow into it.
-    wide = max((2 * _width(group.name) for group in groups), default=0.0)
+    wide = max((2 * _width(group.name) for group in groups if group.name), default=0.0)
     for node, (name, kind, shape, count) in zip(nodes, labels, strict=True):
         if _sign(node):
             continue
@@ -217,8 +218,8 @@ def _turning(points, radius=5.0) -> Path:
     points = np.asarray(points, float)
     vertices, codes = [points[0]], [Path.MOVETO]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        towards = lambda end, at=corner: at + (end - at) * min(
-            1, radius / max(float(np.abs(end - at).sum()), 1e-9)
+        towards = lambda end, at=corner: (
+            at + (end - at) * min(1, radius / max(float(np.abs(end - at).sum()), 1e-9))
         )
         vertices += [towards(before), corner, towards(after)]
         codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]

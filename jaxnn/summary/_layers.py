@@ -124,6 +124,19 @@ class Layers:
                 self.data_values.update(step.outputs)
                 self.data_steps.add(i)
 
+    def owns(self, layer: Layer) -> bool:
+        """Whether a layer uses parameters, its own or those of an earlier one."""
+        return any(i in self.uses for i in layer.steps)
+
+    def output(self, layer: Layer) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the largest value that others read."""
+        own, returned = set(layer.steps), set(self.made.outputs)
+        values = [v for i in layer.steps for v in self.made.steps[i].outputs]
+        out = [v for v in values if v in returned or not own.issuperset(self.readers.get(v, ()))]
+        avals = [self.made.avals[v] for v in out or values[-1:]]
+        aval = max(reversed(avals), key=lambda a: a.size)
+        return tuple(aval.shape), str(aval.dtype)
+
     def _grouped(self) -> _Group:
         root = _Group(("scope", ""))
         for i, step in enumerate(self.made.steps):

@@ -132,8 +132,10 @@ class _Walk:
         if kind == "while":
             return self.loop(eqn, inputs, scopes, tags, times)
         if kind == "cond":
-            branch = self.branch(eqn, inputs)
-            return self.run(branch, inputs[1:], scopes, tags, times)
+            found = self.run(self.branch(eqn, inputs), inputs[1:], scopes, tags, times)
+            if inputs[0] in self.chosen:
+                return found
+            return self.add(eqn, "leave", [inputs[0], *found], scopes, tags, 0.0)
         bodies = [v for v in eqn.params.values() if isinstance(v, core.ClosedJaxpr | core.Jaxpr)]
         if len(bodies) == 1 and _fits(bodies[0], eqn):
             call = (("call", _name(eqn, bodies[0])),)
@@ -160,7 +162,7 @@ class _Walk:
         """The body once, with the floating point operations of all rounds."""
         p = eqn.params
         consts, body = p["num_consts"], p["jaxpr"]
-        inner = scopes + (("loop", f"scan {p['length']}"),)
+        inner = (*scopes, ("loop", f"scan {p['length']}"))
         enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0.0, [body.in_avals[i]])[0]
         start = len(self.program.steps)
         inside = [v if i < consts else enter(i, v) for i, v in enumerate(inputs)]
@@ -174,7 +176,7 @@ class _Walk:
         p = eqn.params
         first, second = p["cond_nconsts"], p["body_nconsts"]
         self.program.notes[WHILE] = None
-        inner = scopes + (("loop", "while ?"),)
+        inner = (*scopes, ("loop", "while ?"))
         start = len(self.program.steps)
         outs = [v.aval for v in eqn.outvars]
         state = [

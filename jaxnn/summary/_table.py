@@ -37,7 +37,9 @@ def _lines(rows, level):
 
 def _cells(row):
     kind = "" if row.kind == row.name else row.kind
-    return (row.name, kind, shape_text(row.shape), row.dtype, *_numbers(_sums(row)))
+    parameters, *others = _numbers(_sums(row))
+    parameters = "shared" if row.shared else parameters
+    return (row.name, kind, shape_text(row.shape), row.dtype, parameters, *others)
 
 
 def _sums(row):
@@ -124,6 +126,4 @@ def footer(summary) -> list[str]:
     notes = [f"peak of activations {size_text(summary.peak)}"]
     if summary.state:
         notes[0] += f", state {summary.state:,} numbers"
-    if summary.backward_flops is None:
-        notes.append("backward: there is no gradient")
     return notes + [f"note: {note}" for note in summary.notes]

@@ -65,10 +65,11 @@ def trace(caller: str, f: Any, inputs: Sequence, options: dict) -> Trace:
     closed = jax.make_jaxpr(flat)(*jax.eval_shape(lambda *x: x, *(leaves[i] for i in arrays)))
     arguments = []
     for role, tree in trees:
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        found = jax.tree_util.tree_leaves_with_path(tree)
+        for (path, leaf), learned in zip(found, _learned(tree), strict=True):
             if hasattr(leaf, "dtype"):
                 # What can't be learned by gradients, such as a count, is state.
-                fixed = role == "parameter" and not _floating(leaf)
+                fixed = role == "parameter" and not (learned and _floating(leaf))
                 aval = closed.in_avals[len(arguments)]
                 arguments.append(Argument("state" if fixed else role, _keys(path), aval))
     tags = (f"@{i}" for i in itertools.count())
@@ -159,6 +160,17 @@ def _linen(module, inputs, options, data):
         return module.apply({"params": params, **state}, *args, **options)
 
     return call, own + data
+
+
+def _learned(tree) -> list[bool]:
+    """For each leaf whether it may be learned: of variables of flax.nnx only `Param`."""
+    kinds = lambda node: {kind.__name__ for kind in type(node).__mro__}
+    variable = lambda node: "Variable" in kinds(node)
+    learned = []
+    for node in jax.tree.leaves(tree, is_leaf=variable):
+        may = not variable(node) or "Param" in kinds(node)
+        learned += [may] * len(jax.tree.leaves(node))
+    return learned
 
 
 def _keys(path) -> Path:

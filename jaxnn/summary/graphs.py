@@ -7,7 +7,6 @@ from jaxnn.summary._fold import fold, signature
 from jaxnn.summary._layers import Layer, Layers, joined
 from jaxnn.summary._steps import program
 from jaxnn.summary._trace import trace
-from jaxnn.summary.summaries import output_of
 
 __all__ = ["Edge", "Graph", "Group", "Node", "graph"]
 
@@ -21,7 +20,8 @@ class Node:
         kind: the function or operation; `"input"` for an input.
         shape: of its output.
         dtype: of its output.
-        parameters: how many numbers; shared ones count once.
+        parameters: how many numbers.
+        shared: whether an earlier node has its parameters, and counts them.
         group: number of the group it stands in, None at the top.
     """
 
@@ -30,6 +30,7 @@ class Node:
     shape: tuple[int, ...]
     dtype: str
     parameters: int
+    shared: bool
     group: int | None
 
 
@@ -168,13 +169,13 @@ class _Builder:
         for k, (_, a) in enumerate(read):
             number = f" {k}" if len(read) > 1 else ""
             name = joined(a.path) if a.path and not a.path[0].startswith("[") else f"input{number}"
-            node = Node(name, "input", tuple(a.aval.shape), str(a.aval.dtype), 0, None)
+            node = Node(name, "input", tuple(a.aval.shape), str(a.aval.dtype), 0, False, None)
             self.nodes.append(node)
         return {v: k for k, (v, _) in enumerate(read)}
 
     def _row(self, layer: Layer) -> _Row:
         rows = [self._row(inner) for inner in layer.layers]
-        shape, dtype = output_of(layer, self.layers)
+        shape, dtype = self.layers.output(layer)
         own = [p for i in layer.steps for p in self.layers.used.get(i, ())]
         count = sum(self.layers.traced.arguments[p].aval.size for p in own)
         alike = signature(layer.name, layer.kind, shape, dtype, count, rows)
@@ -207,7 +208,9 @@ class _Builder:
         if not row.layer.data:
             return
         layer = row.layer
-        node = Node(layer.name, layer.kind, row.shape, row.dtype, row.parameters, group)
+        shared = not row.parameters and self.layers.owns(layer)
+        look = row.shape, row.dtype, row.parameters, shared
+        node = Node(layer.name, layer.kind, *look, group)
         self.nodes.append(node)
         for i in layer.steps:
             self.home[i], self.turn[i] = len(self.nodes) - 1, turn

@@ -29,6 +29,7 @@ class Row:
         flops: floating point operations of the forward pass.
         backward_flops: those of the backward pass; None where there is no gradient.
         kept: bytes of what it makes in the forward pass that the backward pass reads.
+        shared: whether an earlier layer used its parameters, and counts them.
         rows: of the layers in it.
     """
 
@@ -41,6 +42,7 @@ class Row:
     flops: float
     backward_flops: float | None
     kept: int
+    shared: bool = False
     rows: tuple["Row", ...] = ()
     signature: Any = field(default=None, repr=False, compare=False)
 
@@ -162,7 +164,7 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
         peak=backward.peak,
         state=sum(a.aval.size for a in traced.arguments if a.role == "state"),
         unused=(sum(a.size for a in unused), sum(map(nbytes, unused))) if unused else None,
-        notes=tuple(made.notes),
+        notes=(*made.notes, *(() if backward.exists else (f"no backward pass: {backward.note}",))),
     )
 
 
@@ -171,6 +173,7 @@ class _Backward:
 
     Attributes:
         exists: whether there is a gradient.
+        note: why there is none.
         flops: for each step of the forward pass.
         kept: likewise, bytes.
         peak: bytes, of both passes.
@@ -179,7 +182,12 @@ class _Backward:
     def __init__(self, traced: Trace, made: Program):
         self.flops: dict[int, float] = defaultdict(float)
         self.kept: dict[int, int] = defaultdict(int)
-        found = differentiated(traced)
+        self.note = "there is nothing to differentiate"
+        try:
+            found = differentiated(traced)
+        except (NotImplementedError, ValueError) as error:
+            # A loop of unknown length, or a call out of JAX.
+            found, self.note = None, str(error).split(". ")[0]
         self.exists = found is not None
         if found is None:
             self.peak = memory(made, len(made.steps), set()).peak
@@ -188,16 +196,19 @@ class _Backward:
         both = program(closed)
         by_tag = {}
         for i, step in enumerate(made.steps):
-            for tag in step.tags:
-                by_tag.setdefault(tag, i)
+            if step.needed:
+                for tag in step.tags:
+                    by_tag.setdefault(tag, i)
         cotangents = both.inputs[len(traced.arguments) :]
         turn = _first_that_depends_on(both, cotangents)
         used = memory(both, turn, set(both.outputs[outputs:]))
         self.peak = used.peak
+        last = max((i for i, step in enumerate(made.steps) if step.needed), default=0)
         for i, step in enumerate(made.steps):
             self.flops[i] -= step.flops
         for i, step in enumerate(both.steps):
-            home = by_tag[step.tags[-1]] if step.tags else len(made.steps) - 1
+            known = (by_tag[tag] for tag in reversed(step.tags) if tag in by_tag)
+            home = next(known, last)
             self.flops[home] += step.flops
             self.kept[home] += used.kept.get(i, 0)
 
@@ -212,7 +223,7 @@ def _first_that_depends_on(both, values) -> int:
 
 def _row(layer: Layer, layers: Layers, backward: _Backward) -> Row:
     rows = tuple(_row(inner, layers, backward) for inner in layer.layers)
-    shape, dtype = output_of(layer, layers)
+    shape, dtype = layers.output(layer)
     own = [p for i in layer.steps for p in layers.used.get(i, ())]
     avals = [layers.traced.arguments[p].aval for p in own]
     parameters = sum(aval.size for aval in avals)
@@ -226,19 +237,7 @@ def _row(layer: Layer, layers: Layers, backward: _Backward) -> Row:
         flops=sum(layers.made.steps[i].flops for i in layer.steps),
         backward_flops=sum(backward.flops[i] for i in layer.steps) if backward.exists else None,
         kept=sum(backward.kept[i] for i in layer.steps),
+        shared=not own and layers.owns(layer),
         rows=rows,
         signature=signature(layer.name, layer.kind, shape, dtype, parameters, rows),
     )
-
-
-def output_of(layer: Layer, layers: Layers) -> tuple[tuple[int, ...], str]:
-    """Shape and dtype of the largest value that others read."""
-    own = set(layer.steps)
-    returned = {v for v in layers.made.outputs if v is not None}
-    values = [v for i in layer.steps for v in layers.made.steps[i].outputs]
-    outside = [
-        v for v in values if v in returned or not own.issuperset(layers.readers.get(v, ()))
-    ]
-    avals = [layers.made.avals[v] for v in outside or values[-1:]]
-    aval = max(reversed(avals), key=lambda a: a.size)
-    return tuple(aval.shape), str(aval.dtype)
