@@ -5,6 +5,7 @@ initializers, regularizers, metrics, optimizers
 training, callbacks, sharding            training as one compiled program
 serialization, interop                   to files, and to and from Flax; load it when first used
 plots                                    pictures; loads matplotlib when first used
+summary                                  layers, shapes, costs and structure of any function
 """
 
 import importlib
@@ -25,14 +26,14 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, interop, plots, serialization, sharding
+    from jaxnn import callbacks, interop, plots, serialization, sharding, summary
 
-_LAZY = ("callbacks", "interop", "plots", "serialization", "sharding")
+_LAZY = ("callbacks", "interop", "plots", "serialization", "sharding", "summary")
 
 __all__ = [
     "Network", "activations", "callbacks", "initializers", "interop", "layers", "losses",
     "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "serialization",
-    "sharding", "training",
+    "sharding", "summary", "training",
 ]  # fmt: skip
 
 

@@ -41,7 +41,8 @@ ALLOWED = {
         "jax", "flax.errors", "flax.linen", "flax.nnx", "flax.traverse_util", "jaxnn._checks",
         "jaxnn.networks._network",
     },
-    "plots": {"numpy", "matplotlib"},
+    "plots": {"numpy", "matplotlib", "jaxnn.plots"},
+    "summary": {"jax", "numpy", "jaxnn.summary"},
 }  # fmt: skip
 
 

@@ -1,16 +1,41 @@
-"""Recipe 11: parameters are a plain dict, so a summary is a loop over its leaves."""
+"""Recipe 11: what a network is made of, as a table and as a picture, and what it costs."""
+
+import sys
+import tempfile
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import matplotlib
 
-from jaxnn.networks import mlp
+from jaxnn import plots
+from jaxnn.networks import mlp, transformer
+from jaxnn.summary import graph, summary
 
-network = mlp([64, 128, 64, 10])
-params = jax.eval_shape(network.init, jax.random.key(0))  # shapes only: nothing is computed
+matplotlib.use("agg")
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 
-print(f"{'parameter':22}{'shape':>12}{'count':>9}{'bytes':>9}")
-for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    print(f"{name:22}{leaf.shape!s:>12}{leaf.size:9,}{leaf.size * leaf.dtype.itemsize:9,}")
-total = sum(leaf.size for leaf in jax.tree.leaves(params))
-print(f"{'total':34}{total:9,}{4 * total:9,}")
-assert total == (64 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 10
+# Shapes are enough: nothing is computed, and no parameter is made.
+images = jax.ShapeDtypeStruct((32, 64), jnp.float32)
+ids = jax.ShapeDtypeStruct((4, 64), jnp.int32)
+classifier = mlp([64, 128, 64, 10])
+language_model = transformer(256, width=128, heads=4, depth=6, length=64)
+
+found = summary(classifier, images)
+print(found, end="\n\n")
+print(summary(language_model, ids), end="\n\n")
+
+for name, network, x in (("mlp", classifier, images), ("transformer", language_model, ids)):
+    picture = plots.diagram(graph(network, x)).figure
+    for kind in ("svg", "png"):
+        picture.savefig(folder / f"{name}.{kind}")
+        print("picture:", folder / f"{name}.{kind}")
+
+# By hand: inputs and a bias for each unit; and 2 operations per weight and example, one per bias.
+weights, biases = 64 * 128 + 128 * 64 + 64 * 10, 128 + 64 + 10
+assert found.parameters == weights + biases
+products = 32 * (2 * weights + biases)
+print(
+    f"{found.parameters:,} parameters, {products / found.flops:.1%} of all operations in products"
+)
+assert 0.99 < products / found.flops < 1

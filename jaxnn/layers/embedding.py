@@ -63,8 +63,8 @@ def embedding(params: dict[str, Array], ids: Array) -> Array:
         2003.
     """
     table = params["embedding"]
-    inside = _inside("embedding", table, ids)
     with jax.named_scope("embedding"):
+        inside = _inside("embedding", table, ids)
         rows = jnp.take(table, jnp.where(inside, ids, 0), axis=0)
         return jnp.where(inside[..., None], rows, jnp.nan)
 
