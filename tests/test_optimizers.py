@@ -166,7 +166,9 @@ def test_trajectory_survives_extreme_gradients(name):
     # Next to the distance covered: a parameter in float32 is rounded at each step, and where
     # the step is linear in the gradient the parameter itself becomes huge.
     moved = np.abs(np.diff(truth, axis=0, prepend=0.5)).cumsum(0)
-    assert (np.abs(ours - truth) / np.maximum(1, moved)).max() <= 1e-5
+    a_number = np.maximum.accumulate(np.abs(truth)) < 3.4e38
+    assert (np.abs(ours - truth) / np.maximum(1, moved))[a_number].max() <= 1e-5
+    assert a_number.mean() > 0.8
 
 
 def test_trajectory_follows_a_schedule_past_an_extreme_gradient():
@@ -194,8 +196,9 @@ def test_rules_are_those_of_exact_arithmetic(name):
         for t, entry in enumerate(map(float, column), 1):
             entry = mp.mpf(entry)
             if name == "adam":
-                m, v = (b * a + (1 - b) * entry**p for a, b, p in ((m, mp.mpf("0.9"), 1), (v, mp.mpf("0.999"), 2)))
-                mean, square = m / (1 - mp.mpf("0.9") ** t), v / (1 - mp.mpf("0.999") ** t)
+                b1, b2 = mp.mpf("0.9"), mp.mpf("0.999")
+                m, v = b1 * m + (1 - b1) * entry, b2 * v + (1 - b2) * entry**2
+                mean, square = m / (1 - b1**t), v / (1 - b2**t)
                 w -= mp.mpf("0.01") * mean / (mp.sqrt(square) + mp.mpf("1e-8"))
             else:
                 v += entry**2
