@@ -3,6 +3,7 @@
 activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
 training, callbacks                      training as one compiled program
+diagnostics                              where a NaN began
 plots                                    pictures; loads matplotlib when first used
 """
 
@@ -24,13 +25,13 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, plots
+    from jaxnn import callbacks, diagnostics, plots
 
-_LAZY = ("callbacks", "plots")
+_LAZY = ("callbacks", "diagnostics", "plots")
 
 __all__ = [
-    "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",
-    "metrics", "networks", "optimizers", "plots", "regularizers", "training",
+    "Network", "activations", "callbacks", "diagnostics", "initializers", "layers", "losses",
+    "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "training",
 ]  # fmt: skip
 
 

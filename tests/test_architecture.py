@@ -35,6 +35,7 @@ ALLOWED = {
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
+    "diagnostics": BASE | {"jaxnn.diagnostics", "numpy"},
     "plots": {"numpy", "matplotlib"},
 }
 
