@@ -198,11 +198,12 @@ def _squared_lag(a, p, n, margin):
 
 def _plain_lag(a, p, n, margin):
     """The same for plain distances: the difference of the squares over the sum of the roots."""
+    a, p, n = a / 64, p / 64, n / 64  # exact, and no sum below leaves the range
     (_, near, near_scale), (_, far, far_scale) = unit(a - p), unit(a - n)
     total = near * near_scale + far * far_scale
     together = total == 0
     mean_direction = ((a - p) + (a - n)) / jnp.where(together, 1, total)
-    return ((n - p) * mean_direction).sum(-1) + margin
+    return 64 * ((n - p) * mean_direction).sum(-1) + margin
 
 
 def _squared_slopes(a, p, n, margin):
@@ -213,7 +214,7 @@ def _squared_slopes(a, p, n, margin):
 
 def _plain_slopes(a, p, n, margin):
     active = jnp.heaviside(_plain_lag(a, p, n, margin), 0)[..., None]
-    u, v = unit(a - p)[0], unit(a - n)[0]
+    u, v = unit(a / 2 - p / 2)[0], unit(a / 2 - n / 2)[0]
     return active * (u - v), -active * u, active * v
 
 
