@@ -3,9 +3,11 @@
 activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
 training, callbacks, sharding            training as one compiled program
-serialization, interop                   to files, and to and from Flax; load it when first used
-plots                                    pictures; loads matplotlib when first used
-summary                                  layers, shapes, costs and structure of any function
+serialization, interop                   to files, and to and from Flax
+summary, backprop, diagnostics, plots    to look at networks and their gradients
+check                                    measures how exact all of it is
+
+Whatever only looks at networks, or takes them elsewhere, is loaded when it is first used.
 """
 
 import importlib
@@ -26,14 +28,24 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, interop, plots, serialization, sharding, summary
+    from jaxnn import (
+        callbacks,
+        diagnostics,
+        interop,
+        plots,
+        serialization,
+        sharding,
+        summary,
+    )
 
-_LAZY = ("callbacks", "interop", "plots", "serialization", "sharding", "summary")
+_LAZY = (
+    "callbacks", "diagnostics", "interop", "plots", "serialization", "sharding", "summary",
+)  # fmt: skip
 
 __all__ = [
-    "Network", "activations", "callbacks", "initializers", "interop", "layers", "losses",
-    "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "serialization",
-    "sharding", "summary", "training",
+    "Network", "activations", "callbacks", "diagnostics", "initializers", "interop", "layers",
+    "losses", "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers",
+    "serialization", "sharding", "summary", "training",
 ]  # fmt: skip
 
 

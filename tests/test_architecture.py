@@ -41,6 +41,7 @@ ALLOWED = {
         "jax", "flax.errors", "flax.linen", "flax.nnx", "flax.traverse_util", "jaxnn._checks",
         "jaxnn.networks._network",
     },
+    "diagnostics": BASE | {"jaxnn.diagnostics", "numpy"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
 }  # fmt: skip

@@ -141,26 +141,69 @@ def test_equals_optax_on_ordinary_gradients(name):
         )
 
 
+def extremes(steps):
+    """Ordinary gradients with extreme ones among them, a column for each kind; in float32."""
+    draw = np.random.default_rng(0)
+    g = np.tile(draw.normal(1, 0.3, (steps, 1)), 12)
+    g[20, :8] = 1e-30, -1e-20, 3e18, 2e19, -2e19, 1e30, 3e38, -3e38
+    g[0, 8] = 3e38
+    g[20:24, 9] = 3e38  # whose sum of squares has a root beyond the float range
+    g[20:22, 10] = 3e38, -3e38
+    g[:, 11] = draw.choice([-1, 1], steps) * 10 ** draw.uniform(-30, 38.4, steps)
+    return g.astype(np.float32)
+
+
 @every_rule
-@pytest.mark.parametrize("size", [1e-30, 1e-20, 3e18, 2e19, 1e30])
-def test_trajectory_survives_one_extreme_gradient(name, size):
+def test_trajectory_survives_extreme_gradients(name):
     """In float32, against the printed rule in float64, over a thousand ordinary steps."""
     optimizer, rule, slots = RULES[name]
-    steps = 1000
-    g = np.random.default_rng(0).normal(1, 0.3, (steps, 1)).astype(np.float32)
-    g[20] = size
-    w = np.array([0.5], np.float32)
+    g = extremes(1000)
+    w = np.full(g.shape[1], 0.5, np.float32)
     ours = np.asarray(follow(optimizer, jnp.asarray(w), jnp.asarray(g)), np.float64)
     with jax.enable_x64(True):
         args = jnp.asarray(w, jnp.float64), jnp.asarray(g, jnp.float64)
         truth = np.asarray(follow_rule(rule, slots, *args))
-    if name in ("gradient_descent", "momentum", "nesterov"):
-        # Linear in the gradient: the parameter itself becomes huge, so the error is relative.
-        np.testing.assert_allclose(ours, truth, rtol=1e-5, atol=1e-5)
-    else:
-        # Next to the distance covered: a parameter in float32 is rounded at each step.
-        moved = np.abs(np.diff(truth, axis=0)).sum()
-        assert np.abs(ours - truth).max() <= 1e-5 * max(1, moved)
+    # Next to the distance covered: a parameter in float32 is rounded at each step, and where
+    # the step is linear in the gradient the parameter itself becomes huge.
+    moved = np.abs(np.diff(truth, axis=0, prepend=0.5)).cumsum(0)
+    a_number = np.maximum.accumulate(np.abs(truth)) < 3.4e38
+    assert (np.abs(ours - truth) / np.maximum(1, moved))[a_number].max() <= 1e-5
+    assert a_number.mean() > 0.8
+
+
+def test_trajectory_follows_a_schedule_past_an_extreme_gradient():
+    schedule = lambda count: 0.01 / (1 + 0.1 * jnp.asarray(count, float))
+    g = extremes(200)
+    w = np.zeros(g.shape[1], np.float32)
+    ours = np.asarray(follow(o.adam(schedule), jnp.asarray(w), jnp.asarray(g)), np.float64)
+    with jax.enable_x64(True):
+        rule = lambda w, g, m, v, t: o.adam_update(w, g, m, v, t, schedule(t - 1))
+        truth = follow_rule(rule, 2, jnp.asarray(w, float), jnp.asarray(g, float))
+    np.testing.assert_allclose(ours, truth, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad"])
+def test_rules_are_those_of_exact_arithmetic(name):
+    """The float64 truth above, next to 40 digits of mpmath."""
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.dps = 40
+    g = extremes(60).astype(np.float64)
+    _, rule, slots = RULES[name]
+    with jax.enable_x64(True):
+        found = np.asarray(follow_rule(rule, slots, jnp.zeros(g.shape[1]), jnp.asarray(g)))
+    for column, path in zip(g.T, found.T, strict=True):
+        w = m = v = mp.mpf(0)
+        for t, entry in enumerate(map(float, column), 1):
+            entry = mp.mpf(entry)
+            if name == "adam":
+                b1, b2 = mp.mpf("0.9"), mp.mpf("0.999")
+                m, v = b1 * m + (1 - b1) * entry, b2 * v + (1 - b2) * entry**2
+                mean, square = m / (1 - b1**t), v / (1 - b2**t)
+                w -= mp.mpf("0.01") * mean / (mp.sqrt(square) + mp.mpf("1e-8"))
+            else:
+                v += entry**2
+                w -= mp.mpf("0.1") * entry / (mp.sqrt(v) + mp.mpf("1e-8"))
+            assert abs(w - mp.mpf(float(path[t - 1]))) <= 1e-11
 
 
 def test_optax_freezes_where_ours_goes_on():
@@ -246,6 +289,27 @@ def test_clipping_is_exact_for_any_finite_gradient():
     np.testing.assert_array_equal(
         update(o.clip_by_value(0.5), jnp.array([3.0, -0.2])), jnp.array([0.5, -0.2])
     )
+
+
+def test_clipping_of_gradients_of_every_size_at_once():
+    """Against float64, for entries from 1e-30 to 3e38 and bounds far from them."""
+    draw = np.random.default_rng(0)
+    exponents = [(-30, 38.4), (-30, -25), (-3, 3), (37, 38.4), (18, 21)]
+    g = [draw.choice([-1, 1], 40) * 10 ** draw.uniform(*ends, 40) for ends in exponents]
+    g = np.array(g).astype(np.float32)
+    bounds = (1e-20, 1e-3, 1.0, 1e10, 1e30)
+
+    def clipped(g):
+        out = lambda f, g: f.update(g, optax.EmptyState())[0]
+        whole = [out(o.clip_by_global_norm(c), {"a": g[:15], "b": g[15:]}) for c in bounds]
+        return whole, [out(o.clip_by_norm(c), g) for c in bounds]
+
+    whole, alone = jax.jit(jax.vmap(clipped))(g)
+    norm = np.sqrt((np.float64(g) ** 2).sum(1, keepdims=True))
+    for bound, parts, one in zip(bounds, whole, alone, strict=True):
+        truth = g * np.minimum(1, bound / norm)
+        for found in (np.concatenate([parts["a"], parts["b"]], 1), one):
+            np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1.2e-38)
 
 
 def test_clipping_follows_its_rule():

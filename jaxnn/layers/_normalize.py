@@ -6,6 +6,9 @@ scaled by a power of two and shifted by one of its entries. Both are exact, both
 result as it is, and so both are constants to differentiation.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -13,26 +16,55 @@ from jax import lax
 def normalize(x, axes, epsilon):
     """(x - mean) / sqrt(variance + epsilon), with mean and variance over `axes`, and `divide`.
 
-    Mean and variance keep the reduced axes with size 1. `divide(h)` is h over that root, which
-    the gradient needs: in two steps, because the factor itself may be too small for a float.
+    Mean and variance keep the reduced axes with size 1, and are constants to differentiation.
+    `divide(h)` is h over that root, which the gradient needs: in two steps, because the factor
+    itself may be too small for a float.
     """
     if x.size == 0:
         nothing = x.sum(axes, keepdims=True)
         return x, nothing, nothing, lambda h: h
+    normalized, half, rest, mean, variance = _normalized(x, jnp.asarray(epsilon, x.dtype), axes)
+    return normalized, mean, variance, lambda h: h * half * rest
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _normalized(x, epsilon, axes):
+    """`x` normalized, two factors of the inverse root, and mean and variance.
+
+    The first factor is about the root of both, so that neither order of multiplication leaves
+    the numbers early.
+    """
     two = _power_of_two(x, axes, epsilon)
-    first = lax.stop_gradient(x)
+    first = x
     for axis in axes:
         first = lax.slice_in_dim(first, 0, 1, axis=axis)
     shifted = x * two - first * two
     # The mean in two passes: what rounding leaves of it after the first, the second finds.
-    guess = lax.stop_gradient(shifted.mean(axes, keepdims=True))
+    guess = shifted.mean(axes, keepdims=True)
     shifted = shifted - guess
     rest = shifted.mean(axes, keepdims=True)
     centred = shifted - rest
     variance = (centred * centred).mean(axes, keepdims=True)
     factor = inverse_root(variance, epsilon * two * two)
     mean = (first * two + (guess + rest)) / two
-    return centred * factor, mean, variance / two / two, lambda h: h * factor * two
+    half = jnp.ldexp(jnp.ones_like(two), jnp.frexp(two)[1] // 2)
+    return centred * factor, half, factor * (two / half), mean, variance / two / two
+
+
+# Installed because autodiff takes the slope of the root, a cubed factor, times sums of the
+# cotangent: with an offset far beyond the spread and a large cotangent it overflows.
+@_normalized.defjvp
+def _normalized_jvp(axes, primals, tangents):
+    out = normalized, half, rest, mean, variance = _normalized(*primals, axes)
+    t, in_epsilon = tangents
+    t = t - t.mean(axes, keepdims=True)
+    along = (t * normalized).mean(axes, keepdims=True)
+    # From the right, so that the usual tangent of epsilon, 0, stays 0.
+    shrink = 0.5 * (half * (rest * (half * (rest * in_epsilon))))
+    in_normalized = (t - normalized * along) * half * rest - normalized * shrink
+    in_rest = -rest * (half * (rest * along) + shrink)
+    in_half, in_mean, in_variance = map(jnp.zeros_like, (half, mean, variance))
+    return out, (in_normalized, in_half, in_rest, in_mean, in_variance)
 
 
 def normalize_vjp(h, normalized, divide, axes):
@@ -43,6 +75,8 @@ def normalize_vjp(h, normalized, divide, axes):
 
 def by_root_mean_square(x, axes, epsilon):
     """x / sqrt(mean(x^2) + epsilon), and `divide(h)`, which is h over that root."""
+    if x.size == 0:
+        return x, lambda h: h
     two = _power_of_two(x, axes, epsilon)
     scaled = x * two
     factor = inverse_root((scaled * scaled).mean(axes, keepdims=True), epsilon * two * two)

@@ -19,6 +19,8 @@ Axes are those of Flax, `[..., time, heads, width]`. With grouped queries, sever
 share one of K and V.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -286,7 +288,10 @@ def multi_head_attention_vjp(
     if positions is not None:
         in_q, in_k = rotary_vjp(in_q, q, positions), rotary_vjp(in_k, k, positions)
 
-    rows = lambda a, axes: a.reshape(-1, *a.shape[a.ndim - axes :])
+    def rows(a, axes):
+        kept = a.ndim - axes
+        return a.reshape(math.prod(a.shape[:kept]), *a.shape[kept:])
+
     grads = {
         "out": {
             "kernel": jnp.einsum("nhd,nf->hdf", rows(a, 2), rows(g, 1)),
@@ -350,13 +355,14 @@ def _allowed(function, q, k, mask, causal):
             f"{jnp.shape(mask)}. Add axes: padding is mask[..., None, None, :]."
         )
     mask = jnp.broadcast_to(mask, (*jnp.shape(mask)[:-3], *full[-3:]))
-    mask = mask.reshape(*mask.shape[:-3], groups, -1, queries, keys)
+    mask = mask.reshape(*mask.shape[:-3], groups, q.shape[-2] // groups, queries, keys)
     return mask if allowed is None else mask & allowed
 
 
 def _grouped(q, k):
     """Heads as `[groups, heads of a group]`."""
-    return q.reshape(*q.shape[:-2], k.shape[-2], -1, q.shape[-1])
+    groups = k.shape[-2]
+    return q.reshape(*q.shape[:-2], groups, q.shape[-2] // groups, q.shape[-1])
 
 
 def _heads(y, q):

@@ -5,6 +5,7 @@ says otherwise, and each feature is pooled by itself. The gradient of a maximum 
 entry that won; that of a mean is shared by all entries of the window.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -106,7 +107,8 @@ def average_pool(
     at, rows = _windows("average_pool", x, window, strides, padding)
     with jax.named_scope("average_pool"):
         wide = rows.astype(_checks.wide(x.dtype))
-        return _back((patches(wide, at).sum(-2) / _counts(wide, at)).astype(x.dtype), x, at)
+        total, scale = _safe_sum(patches(wide, at), (-2,), at.taps)
+        return _back((total * (scale / _counts(wide, at))).astype(x.dtype), x, at)
 
 
 def average_pool_vjp(
@@ -136,7 +138,7 @@ def global_average_pool(x: Array, spatial: int = 2) -> Array:
         spatial: how many spatial axes there are.
 
     Returns:
-        `[..., features]`.
+        `[..., features]`; zeros where there are no positions.
 
     Raises:
         ValueError: if `x` has too few axes.
@@ -151,7 +153,9 @@ def global_average_pool(x: Array, spatial: int = 2) -> Array:
     """
     axes = _spatial("global_average_pool", x, spatial)
     with jax.named_scope("global_average_pool"):
-        return x.astype(_checks.wide(x.dtype)).mean(axes).astype(x.dtype)
+        positions = math.prod(x.shape[axis] for axis in axes)
+        total, scale = _safe_sum(x.astype(_checks.wide(x.dtype)), axes, positions)
+        return (total * (scale / max(positions, 1))).astype(x.dtype)
 
 
 def global_average_pool_vjp(g: Array, x: Array, spatial: int = 2) -> Array:
@@ -162,8 +166,8 @@ def global_average_pool_vjp(g: Array, x: Array, spatial: int = 2) -> Array:
     axes = _spatial("global_average_pool_vjp", x, spatial)
     leading = x.shape[: -spatial - 1]
     _checks.cotangent("global_average_pool_vjp", g, (*leading, x.shape[-1]))
-    positions = x[(0,) * len(leading)][..., 0].size if leading else x[..., 0].size
-    return jnp.broadcast_to(jnp.expand_dims(g / positions, axes), x.shape)
+    positions = math.prod(x.shape[axis] for axis in axes)
+    return jnp.broadcast_to(jnp.expand_dims(g / max(positions, 1), axes), x.shape)
 
 
 def _windows(function, x, window, strides, padding):
@@ -192,6 +196,12 @@ def _spatial(function, x, spatial):
             f"{jnp.shape(x)}. Say how many spatial axes there are: spatial=1."
         )
     return tuple(range(-spatial - 1, -1))
+
+
+def _safe_sum(x, axes, count):
+    """The sum over `axes` as `(total, scale)`: the mean is a number also where the sum is none."""
+    scale = 2.0 ** math.ceil(math.log2(max(count, 1)))
+    return (x / scale).sum(axes), scale
 
 
 def _counts(x, at):

@@ -7,6 +7,8 @@ float32, a squared distance of 0.01 is lost in errors of 0.1, and it may come ou
 differences are exact for neighbours, and XLA fuses them with their sum.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -109,9 +111,9 @@ def radial_basis_vjp(
     """
     _check("radial_basis_vjp", params, x)
     _checks.cotangent("radial_basis_vjp", g, (*x.shape[:-1], len(params["centers"])))
-    differences, widths = _differences(params, x)
+    differences, inverse = _differences(params, x)
     h = g.astype(differences.dtype) * _gaussian(differences)
-    pulls = h[..., None] * differences / widths[:, None]
+    pulls = h[..., None] * differences * inverse[:, None]
     rows = tuple(range(x.ndim - 1))
     grads = {
         "centers": pulls.sum(rows),
@@ -127,15 +129,18 @@ def _check(function, params, x):
 
 
 def _differences(params, x):
-    """(x - c) / s, `[..., centers, features]`, and the widths s, both wide.
+    """(x - c) / s, `[..., centers, features]`, and 1 / s, both wide.
 
     What is 1e18 widths away is as far as it can be: its square is still a number, so that 0
-    times it is 0 and not nan in the gradients.
+    times it is 0 and not nan in the gradients. So is a width whose logarithm is +-87 (in
+    float64, 700).
     """
     wide = _checks.wide(x.dtype)
-    widths = jnp.exp(params["log_widths"].astype(wide))
+    widest = 0.98 * math.log(jnp.finfo(wide).max)
+    # And no quotient, in whose derivative stands the square of s.
+    inverse = jnp.exp(-jnp.clip(params["log_widths"].astype(wide), -widest, widest))
     differences = x.astype(wide)[..., None, :] - params["centers"].astype(wide)
-    return jnp.clip(differences / widths[:, None], -1e18, 1e18), widths
+    return jnp.clip(differences * inverse[:, None], -1e18, 1e18), inverse
 
 
 def _gaussian(differences):

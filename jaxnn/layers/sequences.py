@@ -19,6 +19,8 @@ differentiation adds up a small one in every step. That is why these rules are i
 Padding (steps from `lengths` on) leaves the state as it is; inputs there may hold anything.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -412,7 +414,8 @@ def _widened(params, dtype):
 
 
 def _time_first(xs):
-    return jnp.moveaxis(xs.reshape(-1, *xs.shape[-2:]), 1, 0)
+    count = math.prod(xs.shape[:-2])  # and not -1, which sequences of no steps leave open
+    return jnp.moveaxis(xs.reshape(count, *xs.shape[-2:]), 1, 0)
 
 
 def _restored(ys, xs):

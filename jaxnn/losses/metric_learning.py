@@ -99,11 +99,13 @@ def _gap(a, b, margin):
 @jax.custom_jvp
 def _contrastive(a, b, same, margin):
     distance, gap, _ = _gap(a, b, margin)
-    return _share(same, distance * (distance / 2)) + _share(1 - same, gap * (gap / 2))
+    return _share(same, distance) + _share(1 - same, gap)
 
 
-def _share(weight, loss):
-    return jnp.where(weight == 0, 0, weight * jnp.where(weight == 0, 0, loss))
+def _share(weight, x):
+    """weight x^2 / 2; 0 where there is no weight, and a number where only x^2 is none."""
+    x = jnp.where(weight == 0, 0, x)
+    return weight * x * (x / 2)
 
 
 def _contrastive_slope(a, b, same, margin):
@@ -189,29 +191,30 @@ def _triplets(function, anchor, positive, negative, margin):
 
 def _squared_lag(a, p, n, margin):
     """d(a, p) - d(a, n) + m as a product: squares would cancel, or overflow."""
-    difference = n - p
-    scale = power_of_two(difference)
-    terms = (difference / scale) * ((a - p) + (a - n))
-    return (terms.sum(-1, keepdims=True) * scale)[..., 0] + margin
+    x, scale = _by_power_of_two(n / 2 - p / 2)
+    y, other = _by_power_of_two((a / 4 - p / 4) + (a / 4 - n / 4))
+    return ((8 * x * y).sum(-1, keepdims=True) * scale * other)[..., 0] + margin
 
 
 def _plain_lag(a, p, n, margin):
     """The same for plain distances: the difference of the squares over the sum of the roots."""
+    a, p, n = a / 64, p / 64, n / 64  # exact, and no sum below leaves the range
     (_, near, near_scale), (_, far, far_scale) = unit(a - p), unit(a - n)
     total = near * near_scale + far * far_scale
     together = total == 0
     mean_direction = ((a - p) + (a - n)) / jnp.where(together, 1, total)
-    return ((n - p) * mean_direction).sum(-1) + margin
+    return 64 * ((n - p) * mean_direction).sum(-1) + margin
 
 
 def _squared_slopes(a, p, n, margin):
     active = jnp.heaviside(_squared_lag(a, p, n, margin), 0)[..., None]
-    return active * (2 * (n - p)), active * (2 * (p - a)), active * (2 * (a - n))
+    only = lambda slope: jnp.where(active == 0, 0, active * slope)  # 0 times infinity is NaN
+    return only(2 * (n - p)), only(2 * (p - a)), only(2 * (a - n))
 
 
 def _plain_slopes(a, p, n, margin):
     active = jnp.heaviside(_plain_lag(a, p, n, margin), 0)[..., None]
-    u, v = unit(a - p)[0], unit(a - n)[0]
+    u, v = unit(a / 2 - p / 2)[0], unit(a / 2 - n / 2)[0]
     return active * (u - v), -active * u, active * v
 
 

@@ -1,5 +1,7 @@
 """The divergence that keeps the codes of a variational autoencoder near a standard normal."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -46,24 +48,35 @@ def gaussian_kl_divergence_grad(mean: Array, log_variance: Array) -> tuple[Array
     kind = jnp.result_type(log_variance)
     primals, dtype = pair("gaussian_kl_divergence_grad", mean=mean, log_variance=log_variance)
     mean, log_variance = primals
-    return mean.astype(dtype), (jnp.expm1(log_variance) / 2).astype(kind)
+    return mean.astype(dtype), _slope(log_variance).astype(kind)
 
 
 @jax.custom_jvp
 def _divergence(mean, v):
-    small = jnp.abs(v) < 0.25
+    small = jnp.abs(v) < 1
     near = jnp.where(small, v, 0)
     # (e^v - 1 - v) / v^2 = 1/2! + v/3! + v^2/4! + ...
-    series = 1 / 5040 + near / 40320
-    for factorial in (720, 120, 24, 6, 2):
-        series = 1 / factorial + near * series
-    rest = jnp.where(small, near * near * series, jnp.expm1(v) - v)
-    return (mean * mean + rest) / 2
+    series = 0.0
+    for k in range(18 if v.dtype == jnp.float64 else 12, 1, -1):
+        series = 1 / math.factorial(k) + near * series
+    rest = jnp.where(small, near * near * series / 2, (_half_exp(v) - 0.5) - v / 2)
+    return mean * (mean / 2) + rest
+
+
+def _half_exp(v):
+    """exp(v) / 2, which is a number where exp(v) just isn't."""
+    high = v > 80
+    return jnp.exp(jnp.where(high, v - 1, v)) * jnp.where(high, math.e / 2, 0.5)
+
+
+def _slope(v):
+    """(exp(v) - 1) / 2."""
+    return jnp.where(v > 80, _half_exp(v), jnp.expm1(v) / 2)
 
 
 # Installed because the derivative of the series is the series cut short.
 install(
     _divergence,
     elementwise(lambda mean, v: mean),
-    elementwise(lambda mean, v: jnp.expm1(v) / 2),
+    elementwise(lambda mean, v: _slope(v)),
 )

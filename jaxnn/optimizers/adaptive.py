@@ -110,10 +110,13 @@ def adagrad(rate, epsilon: float = 1e-8):
         stochastic optimization", JMLR 2011.
     """
     non_negative("adagrad", epsilon=epsilon)
+    # A sum, and not a mean, outgrows its largest gradient: kept in a unit of a million.
+    unit = 2.0**-20
 
     def rule(g, r):
+        g = unit * g
         r = hypot(r, g)
-        return over(g, r, epsilon), r
+        return over(g, r, unit * epsilon), r
 
     return _by_root("adagrad", rule, rate)
 

@@ -136,16 +136,31 @@ def _scaled_down(tensors, max_norm):
     largest = jnp.array([jnp.abs(g).max(initial=0) for g in wide]).max()
     # Next to the largest entry, so that no square overflows and the largest does not vanish.
     _, exponent = jnp.frexp(lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 1)))
-    two = jnp.ldexp(jnp.ones_like(largest), jnp.clip(exponent - 1, -126, 126))
+    exponent, one = jnp.clip(exponent - 1, -126, 126), jnp.ones_like(largest)
+    two = jnp.ldexp(one, exponent)
     scaled = [g / two.astype(g.dtype) for g in wide]
     squared = jnp.array([(g * g).sum() for g in scaled]).sum()
     # A zero gradient has no direction: it stays zero, and so does what differentiates it.
     norm = jnp.sqrt(jnp.where(squared == 0, 1, squared))
     bound = jnp.asarray(max_norm, norm.dtype)
-    factor = bound / norm
+    share = bound / norm
+    # g share / two, in an order in which no entry vanishes before the end.
+    _, power = jnp.frexp(lax.stop_gradient(share))
+    both = jnp.minimum(power - exponent, 0)
+    factors = (
+        share * jnp.ldexp(one, -power),
+        jnp.ldexp(one, both // 2),
+        jnp.ldexp(one, -(-both // 2)),
+    )
     # NaN compares false with everything, and must not pass for a small gradient.
     small = (norm <= bound / two) | (squared == 0)
     return [
-        jnp.where(small, g, s * factor.astype(s.dtype)).astype(old.dtype)
-        for g, s, old in zip(wide, scaled, tensors, strict=True)
+        jnp.where(small, g, _product(g, factors)).astype(old.dtype)
+        for g, old in zip(wide, tensors, strict=True)
     ]
+
+
+def _product(g, factors):
+    for factor in factors:
+        g = g * factor.astype(g.dtype)
+    return g

@@ -218,7 +218,8 @@ def run(
         order = jax.random.permutation(shuffle_key, examples)
         order = jnp.concatenate([order, order[: steps * batch_size - examples]])
         slots = order.reshape(steps, batch_size), jax.random.split(step_key, steps)
-        state, metrics = jax.lax.scan(lambda s, x: step(s, batch_of(x[0]), x[1]), state, slots)
+        with jax.named_scope("batch"):
+            state, metrics = jax.lax.scan(lambda s, x: step(s, batch_of(x[0]), x[1]), state, slots)
         metrics = jax.tree.map(lambda m: m.mean(0), metrics)
         return state, metrics | (evaluate(state) if evaluate else {})
 
@@ -253,7 +254,8 @@ def run(
     history = jnp.full((epochs, len(names)), jnp.nan)
     best_state = None if monitor is None else state
     carry = start, state, history, best_state, jnp.array(jnp.inf), jnp.zeros((), jnp.int32)
-    epoch, state, history, best_state, *_ = jax.lax.while_loop(unfinished, body, carry)
+    with jax.named_scope("epoch"):
+        epoch, state, history, best_state, *_ = jax.lax.while_loop(unfinished, body, carry)
     emit(epoch, None, None)
     by_name = {name: history[:, i] for i, name in enumerate(names)}
     return (state if monitor is None else best_state), by_name, epoch

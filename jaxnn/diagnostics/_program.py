@@ -1,0 +1,204 @@
+"""The program JAX traced, as one flat list of operations that can be run and watched.
+
+Calls (`jit`, `custom_jvp`, checkpoints) are replaced by what they call, so that only loops and
+branches still hold programs of their own.
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+CALLS = {
+    "checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call",
+    "custom_vmap_call", "jit", "pjit", "remat",
+}  # fmt: skip
+# Operations whose entries are those of their operand: they need no looking at.
+MOVES = {"broadcast_in_dim", "copy", "neg", "reshape", "squeeze", "stop_gradient", "transpose"}
+# What an array holds, from good to bad.
+FINITE, INFINITE, NAN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One equation of the flat program, its operands and results as numbers of variables."""
+
+    eqn: Any
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    scope: str
+
+    @property
+    def name(self):
+        return self.eqn.primitive.name
+
+    def run(self, values):
+        primitive = self.eqn.primitive
+        with self.eqn.ctx.manager:
+            out = primitive.bind(*values, **primitive.get_bind_params(self.eqn.params))
+        return out if primitive.multiple_results else [out]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A flat program: its variables are numbered from 0 to `size` - 1."""
+
+    inputs: tuple[int, ...]
+    constants: dict[int, Any]
+    operations: list[Operation]
+    outputs: tuple[int, ...]
+    size: int
+
+    def run(self, args, until=None):
+        """The values of all variables, or of those that come before the operation `until`."""
+        values = dict(self.constants) | dict(zip(self.inputs, args, strict=True))
+        for operation in self.operations:
+            if operation is until:
+                break
+            if operation.name == "debug_callback":
+                continue
+            results = operation.run([values[i] for i in operation.operands])
+            values |= dict(zip(operation.results, results, strict=True))
+        return values
+
+    def watch(self, args):
+        """The outputs, and for each variable what it holds: FINITE, INFINITE or NAN."""
+        values = self.run(args)
+        moved = {o.results[0]: o.operands[0] for o in self.operations if o.name in MOVES}
+        codes = {i: code(value) for i, value in values.items() if i not in moved}
+        for result, operand in moved.items():  # in their order
+            codes[result] = codes[operand]
+        return [values[i] for i in self.outputs], jnp.stack([codes[i] for i in range(self.size)])
+
+
+def code(value):
+    """What an array holds, as one small integer."""
+    dtype = jnp.result_type(value)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.int8(FINITE)
+    worst = jnp.where(jnp.isnan(value), NAN, jnp.where(jnp.isinf(value), INFINITE, FINITE))
+    return worst.max(initial=FINITE).astype(jnp.int8)
+
+
+def flatten(closed: ClosedJaxpr, scope: str = "") -> Program:
+    """The flat program of a traced function."""
+    count, constants, operations = itertools.count(), {}, []
+
+    def constant(value):
+        number = next(count)
+        constants[number] = value
+        return number
+
+    def inline(jaxpr, consts, args, scope):
+        names = dict(zip(jaxpr.invars, args, strict=True))
+        names |= {var: constant(value) for var, value in zip(jaxpr.constvars, consts, strict=True)}
+
+        def number(atom):
+            return constant(atom.val) if isinstance(atom, Literal) else names[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = tuple(number(atom) for atom in eqn.invars)
+            inner = joined(scope, str(eqn.source_info.name_stack))
+            called = _called(eqn)
+            if called is not None:
+                results = inline(called.jaxpr, called.consts, operands, inner)
+            else:
+                results = tuple(next(count) for _ in eqn.outvars)
+                operations.append(Operation(eqn, operands, results, inner))
+            names.update(zip(eqn.outvars, results, strict=True))
+        return tuple(number(atom) for atom in jaxpr.outvars)
+
+    inputs = tuple(next(count) for _ in closed.jaxpr.invars)
+    outputs = inline(closed.jaxpr, closed.consts, inputs, scope)
+    return Program(inputs, constants, operations, outputs, size=next(count))
+
+
+def joined(*scopes):
+    return "/".join(scope for scope in scopes if scope)
+
+
+def _called(eqn):
+    """The program an equation calls, if it is a mere call."""
+    if eqn.primitive.name not in CALLS:
+        return None
+    for value in eqn.params.values():
+        if isinstance(value, ClosedJaxpr):
+            return value
+        if isinstance(value, Jaxpr) and not value.constvars:
+            return ClosedJaxpr(value, ())
+    return None
+
+
+def is_backward(scope: str) -> bool:
+    """Whether JAX made the operation by transposing another."""
+    return "transpose(" in scope
+
+
+def layers(scope: str) -> list[str]:
+    """The named scopes alone, without the transformations JAX wraps around them."""
+    bare = re.sub(r"\w+\(|\)", "", scope)
+    return [part for part in bare.split("/") if part]
+
+
+def source(eqn) -> str:
+    """`file:line (function)`, the innermost that is not JAX's own."""
+    traceback = eqn.source_info.traceback
+    home = str(Path(jax.__file__).parent)
+    for frame in traceback.frames if traceback else ():
+        if not frame.file_name.startswith((home, "<")):
+            return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
+    return "unknown source"
+
+
+def origins(program: Program, codes: np.ndarray) -> list[Operation]:
+    """Operations at which what is not finite in the outputs may have begun, in their order.
+
+    Such an operation makes what is not finite of finite operands; or NaN of infinities that
+    were given, as in a mask, rather than made. What is merely passed on is no beginning.
+    """
+    given = {i: bool(codes[i]) for i in (*program.inputs, *program.constants)}
+    begun = set()
+    for operation in program.operations:
+        bad = [i for i in operation.operands if codes[i]]
+        passed = all(given[i] for i in bad)
+        made = [i for i in operation.results if _is_new(operation, i, codes, bad)]
+        if passed and made:
+            begun.add(operation.results)
+        for i in operation.results:
+            given[i] = bool(codes[i]) and passed and i not in made
+    wanted = _ancestors(program, codes)
+    return [o for o in program.operations if o.results in begun and wanted & set(o.results)]
+
+
+def _is_new(operation, result, codes, bad):
+    if operation.name == "scan" or operation.name == "while":
+        return bool(codes[result])  # it may pass on some and make others: look inside
+    return codes[result] > max((codes[i] for i in bad), default=FINITE)
+
+
+def _ancestors(program, codes):
+    """Variables that are not finite and lead, through such variables, to an output."""
+    wanted = {i for i in program.outputs if codes[i]}
+    for operation in reversed(program.operations):
+        if wanted & set(operation.results):
+            wanted |= {i for i in operation.operands if codes[i]}
+    return wanted
+
+
+def only_backward(program: Program, codes: np.ndarray, operation: Operation) -> bool:
+    """Whether what an operation made is used by the backward pass alone."""
+    if is_backward(operation.scope):
+        return True
+    wanted = _ancestors(program, codes)
+    forward = set(program.outputs)
+    for other in reversed(program.operations):
+        results = set(other.results)
+        if wanted & results and forward & results and not is_backward(other.scope):
+            forward |= set(other.operands)
+    return not forward & set(operation.results)
