@@ -32,7 +32,8 @@ def checkpoint(path: str | Path, *, monitor: str | None = None, every: int = 1):
 
     `serialization.load(path, like)` reads it, where `like` is a state of the same shapes, such
     as `TrainState(params, optimizer.init(params))` or the state of another result. The file is
-    always whole: a run that is killed while it writes leaves the state it saved before.
+    always whole: a run that is killed while it writes leaves the state it saved before. Results
+    may be there before the last file is: `jax.effects_barrier()` waits for it.
 
     Args:
         path: the file; its folder must exist. It is written over.

@@ -243,10 +243,15 @@ def test_one_step_in_nnx_is_one_step_here():
     model = interop.to_nnx(net, rngs=nnx.Rngs(0))
     params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
     loss_fn = lambda predictions: losses.squared_error(predictions, Y).mean()
-    grads = jax.grad(lambda params: loss_fn(net.apply(params, X)))(params)
+    grads = jax.jit(jax.grad(lambda params: loss_fn(net.apply(params, X))))(params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
     optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
-    optimizer.update(model, nnx.grad(lambda model: loss_fn(model(X)))(model))
+
+    @nnx.jit
+    def step(model, optimizer):
+        optimizer.update(model, nnx.grad(lambda model: loss_fn(model(X)))(model))
+
+    step(model, optimizer)
     found = nnx.to_pure_dict(nnx.state(model, nnx.Param))
     chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-7)
 
@@ -292,16 +297,17 @@ def test_ours_is_a_part_of_a_larger_module():
     assert_differ(changed["batch_stats"], variables["batch_stats"])
 
 
-@pytest.mark.parametrize("network", ["rnn", "transformer"])
-def test_other_inputs_and_options_pass(network):
-    if network == "rnn":
-        net, xs = networks.gru(3, 4, 1), X.reshape(4, 8, 3)
-        options = {"lengths": jnp.array([8, 2, 5, 1])}
-    else:
-        net, options = networks.transformer(7, width=4, heads=2, depth=1, length=5), {}
-        xs = jnp.array([[1, 2, 3]])
+@pytest.mark.parametrize(
+    ("net", "inputs", "options"),
+    [
+        (networks.gru(3, 4, 1), X.reshape(4, 8, 3), {"lengths": jnp.array([8, 2, 5, 1])}),
+        (networks.siamese(networks.mlp([3, 2])), (X, -X), {}),
+    ],
+    ids=["gru", "siamese"],
+)
+def test_other_inputs_and_options_pass(net, inputs, options):
     linen_net = interop.to_linen(net)
-    back = interop.from_linen(linen_net, xs)
+    back = interop.from_linen(linen_net, inputs)
 
     @jax.jit
     def everywhere(key):
@@ -309,15 +315,15 @@ def test_other_inputs_and_options_pass(network):
         module = interop.to_nnx(net, rngs=nnx.Rngs(0))
         nnx.update(module, params)
         return [
-            net.apply(params, xs, **options),
-            linen_net.apply({"params": params}, xs, **options),
-            module(xs, **options),
-            back.apply(params, xs, **options),
+            net.apply(params, inputs, **options),
+            linen_net.apply({"params": params}, inputs, **options),
+            module(inputs, **options),
+            back.apply(params, inputs, **options),
         ]
 
     expected, *found = everywhere(KEY)
     for outputs in found:
-        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+        chex.assert_trees_all_close(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_further_collections_are_the_state_by_their_names():
