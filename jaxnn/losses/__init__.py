@@ -41,6 +41,7 @@ from jaxnn.losses.cross_entropy import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_grad,
 )
+from jaxnn.losses.ctc import ctc, ctc_grad
 from jaxnn.losses.metric_learning import (
     contrastive,
     contrastive_grad,
@@ -95,6 +96,8 @@ __all__ = [
     "contrastive_grad",
     "cosine_distance",
     "cosine_distance_grad",
+    "ctc",
+    "ctc_grad",
     "dice",
     "dice_grad",
     "focal",
