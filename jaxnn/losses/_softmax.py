@@ -10,7 +10,7 @@ from jaxnn.losses._common import along_rows, exact_difference, install
 @jax.custom_jvp
 def cross_entropy(z, y):
     """Cross entropy of rows of logits with labels that need not sum to 1; the core of all."""
-    below, _, others, _ = exponentials(z)
+    below, _, _, others, _ = exponentials(z)
     log_total = jnp.log1p(others)[..., 0]
     unused = y == 0
     linear = jnp.where(unused, 0, y * jnp.where(unused, 0, below))
@@ -18,7 +18,7 @@ def cross_entropy(z, y):
 
 
 def exponentials(z):
-    """Of rows of logits: differences to the largest logit, their exponentials, the sum of these.
+    """Of rows of logits: differences to the largest, their errors, their exponentials, the sum.
 
     The largest itself, whose exponential is 1, is left out of the sum: `log1p` and quotients
     keep every digit of what the others add to it. Also returns where it stands.
@@ -28,12 +28,12 @@ def exponentials(z):
     largest = jnp.where(top, z, 0).sum(-1, keepdims=True)
     below, error = exact_difference(z, jnp.maximum(largest, jnp.finfo(z.dtype).min))
     powers = jnp.where(top, 0, jnp.exp(below) * (1 + error))
-    return below, powers, powers.sum(-1, keepdims=True), top
+    return below, error, powers, powers.sum(-1, keepdims=True), top
 
 
 def cross_entropy_slope(z, y):
     """softmax(z) sum(y) - y, at the largest logit by what the others add up to."""
-    _, powers, others, top = exponentials(z)
+    _, _, powers, others, top = exponentials(z)
     possible = (z > -jnp.inf).any(-1, keepdims=True).astype(z.dtype)
     total = y.sum(-1, keepdims=True)
     rest = jnp.where(top, 0, y).sum(-1, keepdims=True)
@@ -44,7 +44,7 @@ def cross_entropy_slope(z, y):
 
 
 def _log_odds(g, z, y):
-    below, _, others, _ = exponentials(z)
+    below, _, _, others, _ = exponentials(z)
     return (g * (jnp.log1p(others) - below)).sum(-1)
 
 

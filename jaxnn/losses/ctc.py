@@ -51,7 +51,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn import _checks
-from jaxnn.losses._common import exact_sum, inputs
+from jaxnn.losses._common import exact_difference, exact_sum, inputs
 from jaxnn.losses._softmax import exponentials
 
 __all__ = ["ctc", "ctc_grad"]
@@ -114,21 +114,21 @@ def ctc_grad(
 
 
 # Below, one sequence: logits [t, k], the 2L + 1 positions [s], how many frames, which position
-# is last, and whether labels and lengths are right.
+# is last, and whether labels and lengths are right. Logarithms are pairs: a number, and what
+# rounding has lost of it so far.
 _ONE = "(t,k),(s),(),(),()"
 
 
 @jax.custom_jvp
 def _ctc(z, positions, frames, last, right):
-    on, emissions, costs, _ = _read(z, positions, frames)
-    return _forward(on, emissions, costs, positions, last, right)[0]
+    return _forward(*_read(z, positions, frames)[:3], positions, last, right)[0]
 
 
 def _loss_and_slope(z, positions, frames, last, right):
     on, emissions, costs, (powers, others, top) = _read(z, positions, frames)
     loss, alphas = _forward(on, emissions, costs, positions, last, right)
     betas = _backward(on, emissions, positions, last)
-    posterior = _posterior(alphas + betas, positions, z.shape[-1])
+    posterior = _posterior(alphas, betas, positions, z.shape[-1])
     # Where one class is likely: what it lacks to 1 is what the others have, and keeps its digits.
     plain = jnp.where(top, 1, powers) / (1 + others) - posterior
     rest = jnp.where(top, 0, posterior).sum(-1, keepdims=True) - others / (1 + others)
@@ -148,98 +148,127 @@ def _ctc_jvp(primals, tangents):
 def _read(z, positions, frames):
     """What each frame says: log y at each position, less the log y of its most likely class.
 
-    Also which frames count, minus the log y of the most likely classes, which all paths pay,
-    and the parts of the softmax.
+    Before it which frames count; after it minus the log y of the most likely classes, which all
+    paths pay, and the parts of the softmax.
     """
     on = jnp.arange(len(z), dtype=frames.dtype) < frames
-    below, *softmax = exponentials(jnp.where(on[:, None], z, 0))
-    return on, below[:, positions], jnp.log1p(softmax[1])[:, 0], softmax
+    below, error, *softmax = exponentials(jnp.where(on[:, None], z, 0))
+    return on, (below[:, positions], error[:, positions]), jnp.log1p(softmax[1])[:, 0], softmax
 
 
 def _forward(on, emissions, costs, positions, last, right):
     """The loss, and log alpha after each frame, less what all its positions share."""
     skips = _skips(positions)
-    start = jnp.where(jnp.arange(len(positions)) == 0, 0, -jnp.inf).astype(emissions.dtype)
 
     def step(state, frame):
-        alpha, total, lost = state
+        alpha, total = state
         on, emission, cost = frame
-        skipping = jnp.where(skips, _moved(alpha, 2), -jnp.inf)
-        arrived = _log_sum(alpha, _moved(alpha, 1), skipping) + emission
-        whole = _whole(arrived)
-        total, error = exact_sum(total, cost - whole)
-        new = (arrived - whole, total, lost + error)
-        new = jax.tree.map(lambda a, b: jnp.where(on, a, b), new, state)
-        return new, new[0]
+        arrived = _plus(_over_neighbours(alpha, skips, 1), emission)
+        alpha, largest = _near_zero(arrived)
+        new = alpha, _plus(total, exact_difference(cost, largest))
+        return _select(on, new, state), _select(on, alpha, state[0])
 
-    zero = jnp.zeros((), emissions.dtype)
-    (alpha, total, lost), alphas = lax.scan(step, (start, zero, zero), (on, emissions, costs))
-    nothing = jnp.full_like(zero, -jnp.inf)
-    before = jnp.where(last > 0, alpha[last - 1], -jnp.inf)
-    loss = total - (_log_sum(alpha[last], before, nothing) - lost)
+    zero = jnp.zeros((), costs.dtype)
+    start = _certain(jnp.arange(len(positions)) == 0, zero), (zero, zero)
+    (alpha, (total, lost)), alphas = lax.scan(step, start, (on, emissions, costs))
+    ends = jnp.where(_ends(positions, last), alpha[0], -jnp.inf)
+    read, read_lost = _over_neighbours((ends, alpha[1]), skips & False, 1)
+    loss = (total - read[last]) + (lost - read_lost[last])
     return jnp.where(right, jnp.maximum(loss, 0), jnp.nan), alphas
 
 
 def _backward(on, emissions, positions, last):
     """Log beta after each frame, less what all its positions share."""
-    skips, place = _skips(positions), jnp.arange(len(positions), dtype=last.dtype)
-    end = jnp.where((place == last) | (place == last - 1), 0, -jnp.inf).astype(emissions.dtype)
+    skips = _moved(_skips(positions), -2, False)
 
     def step(beta, frame):
         on, emission = frame
-        onward = beta + emission
-        skipping = _moved(jnp.where(skips, onward, -jnp.inf), -2)
-        before = _log_sum(onward, _moved(onward, -1), skipping)
-        return jnp.where(on, before - _whole(before), beta), beta
+        before = _over_neighbours(_plus(beta, emission), skips, -1)
+        return _select(on, _near_zero(before)[0], beta), beta
 
+    end = _certain(_ends(positions, last), emissions[0])
     return lax.scan(step, end, (on, emissions), reverse=True)[1]
 
 
-def _posterior(weights, positions, classes):
+def _posterior(alphas, betas, positions, classes):
     """Probability of each class at each frame, from log alpha + log beta of the positions."""
-    largest = lax.stop_gradient(weights.max(-1, keepdims=True))
-    shares = jnp.exp(weights - jnp.where(largest == -jnp.inf, 0, largest))
+    (below, lost), _ = _near_zero(_plus(alphas, betas))
+    shares = jnp.exp(below) * (1 + lost)
     total = shares.sum(-1, keepdims=True)
     shares = shares / jnp.where(total == 0, 1, total)
     blanks, labels = shares[:, ::2].sum(-1), shares[:, 1::2]
-    posterior = jnp.zeros((len(weights), classes), weights.dtype).at[:, positions[0]].set(blanks)
+    posterior = jnp.zeros((len(shares), classes), shares.dtype).at[:, positions[0]].set(blanks)
     return posterior.at[:, positions[1::2]].add(labels)
 
 
 def _skips(positions):
     """To which positions a path may skip: labels that differ from the label before."""
     blank = positions[0]
-    return (positions != blank) & (positions != jnp.roll(positions, 2).at[:2].set(blank))
+    return (positions != blank) & (positions != _moved(positions, 2, blank))
 
 
-def _moved(x, by):
+def _ends(positions, last):
+    """Where a path may end: at the last label, or at the blank behind it."""
+    place = jnp.arange(len(positions), dtype=last.dtype)
+    return (place == last) | (place == last - 1)
+
+
+def _certain(where, like):
+    """Logarithms of 1 at some positions, and of 0 elsewhere."""
+    value = jnp.where(where, 0, -jnp.inf).astype(like.dtype)
+    return value, jnp.zeros_like(value)
+
+
+def _moved(x, by, fill):
     """Positions moved to the right or, by a negative number, to the left."""
-    gap = jnp.full(abs(by), -jnp.inf, x.dtype)
+    gap = jnp.full(abs(by), fill, x.dtype)
     return jnp.concatenate([gap, x])[: len(x)] if by > 0 else jnp.concatenate([x, gap])[-len(x) :]
+
+
+def _select(on, new, old):
+    return jax.tree.map(lambda a, b: jnp.where(on, a, b), new, old)
+
+
+def _over_neighbours(x, skips, by):
+    """log of the sum over each position, the one before it (`by` 1) and, by a skip, the next."""
+    x, lost = x
+    values = x, _moved(x, by, -jnp.inf), jnp.where(skips, _moved(x, 2 * by, -jnp.inf), -jnp.inf)
+    losses = lost, _moved(lost, by, 0), _moved(lost, 2 * by, 0)
+    # To first order what is lost goes through the sum as a tangent does.
+    (y, error), (carried, _) = jax.jvp(_log_sum, values, losses)
+    return y, lax.stop_gradient(error + carried)
 
 
 @jax.custom_jvp
 def _log_sum(a, b, c):
-    """log(e^a + e^b + e^c), the largest of them left out of the sum."""
+    """log(e^a + e^b + e^c), its largest term left out of `log1p`, and the rounding error."""
     high, low = jnp.maximum(a, b), jnp.minimum(a, b)
     top, middle = jnp.maximum(high, c), jnp.minimum(high, c)
     finite = jnp.where(top == -jnp.inf, 0, top)
-    return top + jnp.log1p(jnp.exp(middle - finite) + jnp.exp(low - finite))
+    return exact_sum(top, jnp.log1p(jnp.exp(middle - finite) + jnp.exp(low - finite)))
 
 
-# Installed for second derivatives: no position has a share in nothing, where autodiff has NaN,
-# and it is right where two are equal, where autodiff of maximum and minimum is not.
+# Installed because nothing has a share in an impossible sum, where autodiff has NaN, and because
+# the second derivative is right where two terms are equal, where that of a maximum is not.
 @_log_sum.defjvp
 def _log_sum_jvp(primals, tangents):
-    y = _log_sum(*primals)
+    y, error = _log_sum(*primals)
     finite = jnp.where(y == -jnp.inf, 0, y)
-    return y, sum(t * jnp.exp(x - finite) for t, x in zip(tangents, primals, strict=True))
+    slope = sum(t * jnp.exp(x - finite) for t, x in zip(tangents, primals, strict=True))
+    return (y, error), (slope, jnp.zeros_like(error))
 
 
-def _whole(x):
-    """The whole number next to the maximum; 0 where all is impossible."""
-    largest = jnp.round(lax.stop_gradient(x).max())
-    return jnp.where(largest == -jnp.inf, 0, largest)
+def _plus(x, y):
+    total, error = exact_sum(x[0], y[0])
+    return total, x[1] + y[1] + error
+
+
+def _near_zero(x):
+    """A pair less its maximum over the positions, if anything is possible, and that maximum."""
+    largest = lax.stop_gradient(x[0]).max(-1, keepdims=True)
+    largest = jnp.where(largest == -jnp.inf, 0, largest)
+    below, error = exact_difference(x[0], largest)
+    return (below, x[1] + error), largest[..., 0]
 
 
 def _prepared(function, logits, labels, logit_lengths, label_lengths, blank):
