@@ -3,6 +3,7 @@
 activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
 training, callbacks                      training as one compiled program
+decoding                                 from the outputs of a network to labels
 plots                                    pictures; loads matplotlib when first used
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jaxnn import (
     activations,
+    decoding,
     initializers,
     layers,
     losses,
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 _LAZY = ("callbacks", "plots")
 
 __all__ = [
-    "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",
-    "metrics", "networks", "optimizers", "plots", "regularizers", "training",
+    "Network", "activations", "callbacks", "decoding", "initializers", "layers", "losses",
+    "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "training",
 ]  # fmt: skip
 
 

@@ -53,6 +53,11 @@ from jaxnn.losses.metric_learning import (
     triplet,
     triplet_grad,
 )
+from jaxnn.losses.projected import (
+    projected_cross_entropy,
+    projected_cross_entropy_grad,
+    projected_cross_entropy_vjp,
+)
 from jaxnn.losses.regression import (
     absolute_error,
     absolute_error_grad,
@@ -117,6 +122,9 @@ __all__ = [
     "log_cosh_grad",
     "poisson",
     "poisson_grad",
+    "projected_cross_entropy",
+    "projected_cross_entropy_grad",
+    "projected_cross_entropy_vjp",
     "quantile",
     "quantile_grad",
     "smooth_labels",

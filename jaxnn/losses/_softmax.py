@@ -32,15 +32,22 @@ def exponentials(z):
 
 
 def cross_entropy_slope(z, y):
-    """softmax(z) sum(y) - y, at the largest logit by what the others add up to."""
-    _, _, powers, others, top = exponentials(z)
+    """softmax(z) sum(y) - y."""
+    _, _, *softmax = exponentials(z)
     possible = (z > -jnp.inf).any(-1, keepdims=True).astype(z.dtype)
-    total = y.sum(-1, keepdims=True)
+    return possible * surplus(softmax, y, y.sum(-1, keepdims=True))
+
+
+def surplus(softmax, y, total):
+    """softmax(z) total - y, of the last three of `exponentials` and rows y that sum to total.
+
+    Where one class is likely, its entry is what the others add up to, which does not cancel.
+    """
+    powers, others, top = softmax
     rest = jnp.where(top, 0, y).sum(-1, keepdims=True)
-    slope = jnp.where(
-        top, rest - total * (others / (1 + others)), total * (powers / (1 + others)) - y
-    )
-    return possible * slope
+    plain = total * (jnp.where(top, 1, powers) / (1 + others)) - y
+    likely = top & (others < 1)
+    return jnp.where(likely, rest - total * (others / (1 + others)), plain)
 
 
 def _log_odds(g, z, y):

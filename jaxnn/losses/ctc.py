@@ -40,19 +40,18 @@ where they are. For labels known frame by frame p would be one-hot, and this is 
 the cross entropy.
 
 **In floating point** products over T frames vanish, so \( \alpha \) and \( \beta \) are kept as
-logarithms, and these are kept near zero, where they have most digits: each frame takes away
-the whole number next to their maximum, which is exact. In \( p_t \) such offsets cancel.
+logarithms, these near zero, where they have most digits, by taking away their maximum at each
+frame; and what each step rounds off is carried along beside them. The offsets make the loss,
+and cancel in \( p_t \).
 """
-
-import operator
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn import _checks
-from jaxnn.losses._common import exact_difference, exact_sum, inputs
-from jaxnn.losses._softmax import exponentials
+from jaxnn.losses._common import constant, exact_difference, exact_sum, inputs
+from jaxnn.losses._softmax import exponentials, surplus
 
 __all__ = ["ctc", "ctc_grad"]
 
@@ -125,14 +124,10 @@ def _ctc(z, positions, frames, last, right):
 
 
 def _loss_and_slope(z, positions, frames, last, right):
-    on, emissions, costs, (powers, others, top) = _read(z, positions, frames)
+    on, emissions, costs, softmax = _read(z, positions, frames)
     loss, alphas = _forward(on, emissions, costs, positions, last, right)
     betas = _backward(on, emissions, positions, last)
-    posterior = _posterior(alphas, betas, positions, z.shape[-1])
-    # Where one class is likely: what it lacks to 1 is what the others have, and keeps its digits.
-    plain = jnp.where(top, 1, powers) / (1 + others) - posterior
-    rest = jnp.where(top, 0, posterior).sum(-1, keepdims=True) - others / (1 + others)
-    slope = jnp.where(top & (others < 1), rest, plain)
+    slope = surplus(softmax, _posterior(alphas, betas, positions, z.shape[-1]), 1)
     slope = jnp.where(on[:, None] & (loss < jnp.inf), slope, 0)
     return loss, jnp.where(jnp.isnan(loss), jnp.nan, slope)
 
@@ -272,33 +267,34 @@ def _near_zero(x):
 
 
 def _prepared(function, logits, labels, logit_lengths, label_lengths, blank):
-    """The arguments of the functions of one sequence, for all, and the dtype to return."""
-    _checks.integer(
-        function, labels=labels, logit_lengths=logit_lengths, label_lengths=label_lengths
-    )
+    """The arguments of the functions of one sequence, for all of them, and the dtype to return."""
+    integers = dict(labels=labels, logit_lengths=logit_lengths, label_lengths=label_lengths)
+    _checks.integer(function, **integers)
     (z,), dtype = inputs(function, logits=logits)
-    _check_shapes(function, z, labels, logit_lengths, label_lengths)
+    _check_shapes(function, z, **integers)
     (time, classes), length = z.shape[-2:], jnp.shape(labels)[-1]
-    blank = _blank(function, blank, classes)
-    right = _within(function, "logit_lengths", logit_lengths, time)
-    right &= _within(function, "label_lengths", label_lengths, length)
+    _checks.class_number(function, classes, blank=blank)
+    as_int32 = lambda a: constant(lambda a: jnp.asarray(a, jnp.int32), a)
+    labels, frames, counts = map(as_int32, integers.values())
+    right = _within(function, time, logit_lengths=frames)
+    right &= _within(function, length, label_lengths=counts)
 
-    def readable(labels):
-        unused = jnp.arange(length) >= jnp.asarray(label_lengths)[..., None]
-        return unused | ((labels >= 0) & (labels < classes) & (labels != blank))
+    def padding():
+        return jnp.arange(length, dtype=jnp.int32) >= counts[..., None]
 
-    if _checks.concrete(label_lengths):
+    def fits(labels):
+        return padding() | ((labels >= 0) & (labels < classes) & (labels != blank))
+
+    if _checks.concrete(counts):
         must = f"be classes from 0 to {classes - 1} other than the blank, {blank}"
-        do = "Give the labels other numbers, or pass another blank; padding may hold anything."
-        _checks.values(function, readable, must, do, labels=labels)
-    labels = jnp.asarray(labels)
-    right &= readable(labels).all(-1)
-    used = readable(labels) & (jnp.arange(length) < jnp.asarray(label_lengths)[..., None])
-    labels = jnp.where(used, labels, blank).astype(jnp.int32)
+        do = "Renumber them, or pass another blank; only what is beyond label_lengths is free."
+        _checks.values(function, fits, must, do, labels=labels)
+    right &= fits(labels).all(-1)
+    labels = jnp.where(padding() | ~fits(labels), blank, labels)
     positions = jnp.full((*labels.shape[:-1], 2 * length + 1), blank, jnp.int32)
     positions = positions.at[..., 1::2].set(labels)
-    last = 2 * jnp.clip(jnp.asarray(label_lengths, jnp.int32), 0, length)
-    return (z, positions, jnp.asarray(logit_lengths, jnp.int32), last, right), dtype
+    last = 2 * jnp.clip(counts, 0, length)
+    return (z, positions, frames, last, right), dtype
 
 
 def _check_shapes(function, logits, labels, logit_lengths, label_lengths):
@@ -316,24 +312,9 @@ def _check_shapes(function, logits, labels, logit_lengths, label_lengths):
     _checks.one_per_row(function, labels, logit_lengths=logit_lengths, label_lengths=label_lengths)
 
 
-def _within(function, name, lengths, most):
-    """Which lengths are possible; raises where they can be looked at and one is not."""
+def _within(function, most, **lengths):
+    """Which of the named lengths are possible; raises where they can be looked at and one is not."""
     inside = lambda lengths: (lengths >= 0) & (lengths <= most)
     do = "Count what is not padding."
-    _checks.values(function, inside, f"lie in [0, {most}]", do, **{name: lengths})
-    return inside(jnp.asarray(lengths))
-
-
-def _blank(function, blank, classes):
-    try:
-        blank = operator.index(blank)
-    except TypeError:
-        raise TypeError(
-            f"{function}: blank must be an integer, got {blank!r}. Pass the number of its class."
-        ) from None
-    if not 0 <= blank < classes:
-        raise ValueError(
-            f"{function}: blank must be a class from 0 to {classes - 1}, got {blank}. "
-            "Give it a logit of its own: one class more than there are labels."
-        )
-    return blank
+    _checks.values(function, inside, f"lie in [0, {most}]", do, **lengths)
+    return inside(*lengths.values())
