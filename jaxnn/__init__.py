@@ -1,6 +1,7 @@
 """Neural networks as pure functions on JAX, each beside its gradient in closed form.
 
 activations, losses, layers, networks    the blocks, each with its derivative
+decoding                                 labels from the scores of a network
 initializers, regularizers, metrics, optimizers
 training, callbacks, sharding            training as one compiled program
 serialization, interop                   to files, and to and from Flax
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from jaxnn import (
     activations,
+    decoding,
     initializers,
     layers,
     losses,
@@ -43,8 +45,8 @@ _LAZY = (
 )  # fmt: skip
 
 __all__ = [
-    "Network", "activations", "callbacks", "diagnostics", "initializers", "interop", "layers",
-    "losses", "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers",
+    "Network", "activations", "callbacks", "decoding", "diagnostics", "initializers", "interop",
+    "layers", "losses", "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers",
     "serialization", "sharding", "summary", "training",
 ]  # fmt: skip
 

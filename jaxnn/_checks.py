@@ -126,6 +126,22 @@ def sizes(function: str, **counts) -> None:
             raise ValueError(f"{function}: {name} must be at least 1, got {count}. Pass a size.")
 
 
+def class_number(function: str, classes: int, **numbers) -> None:
+    """Raises unless every named number is one of `classes`: TypeError for another kind."""
+    for name, number in numbers.items():
+        try:
+            inside = 0 <= operator.index(number) < classes
+        except TypeError:
+            raise TypeError(
+                f"{function}: {name} must be an integer, got {number!r}. Pass a Python int."
+            ) from None
+        if not inside:
+            raise ValueError(
+                f"{function}: {name} must be a class from 0 to {classes - 1}, got {number}. "
+                "Classes are counted from 0, and each has a logit of its own."
+            )
+
+
 def function(caller: str, **functions) -> None:
     """Raises TypeError unless all the named arguments can be called."""
     for name, item in functions.items():

@@ -30,6 +30,7 @@ ALLOWED = {
     "metrics": FOUNDATION | {"jaxnn.metrics"},
     "regularizers": FOUNDATION,
     "optimizers": FOUNDATION | {"jaxnn.optimizers"},
+    "decoding": BASE,
     "losses": BLOCKS | {"jaxnn.losses"},
     "layers": BLOCKS | {"jaxnn.layers", "numpy"},  # numpy for tables of constants, in float64
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},

@@ -41,6 +41,7 @@ from jaxnn.losses.cross_entropy import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_grad,
 )
+from jaxnn.losses.ctc import ctc, ctc_grad
 from jaxnn.losses.metric_learning import (
     contrastive,
     contrastive_grad,
@@ -51,6 +52,11 @@ from jaxnn.losses.metric_learning import (
     info_nce_vjp,
     triplet,
     triplet_grad,
+)
+from jaxnn.losses.projected import (
+    projected_cross_entropy,
+    projected_cross_entropy_grad,
+    projected_cross_entropy_vjp,
 )
 from jaxnn.losses.regression import (
     absolute_error,
@@ -95,6 +101,8 @@ __all__ = [
     "contrastive_grad",
     "cosine_distance",
     "cosine_distance_grad",
+    "ctc",
+    "ctc_grad",
     "dice",
     "dice_grad",
     "focal",
@@ -114,6 +122,9 @@ __all__ = [
     "log_cosh_grad",
     "poisson",
     "poisson_grad",
+    "projected_cross_entropy",
+    "projected_cross_entropy_grad",
+    "projected_cross_entropy_vjp",
     "quantile",
     "quantile_grad",
     "smooth_labels",

@@ -133,6 +133,11 @@ def exact_difference(x: Array, y: Array) -> tuple[Array, Array]:
     return difference, jax.lax.stop_gradient(jnp.where(jnp.isfinite(error), error, 0))
 
 
+def exact_sum(x: Array, y: Array) -> tuple[Array, Array]:
+    """x + y and its rounding error (Knuth's two-sum), which is 0 at infinity."""
+    return exact_difference(x, -y)
+
+
 def power_of_two(x: Array) -> Array:
     """The power of two next to the largest entry of each row, to divide by without rounding.
 
