@@ -237,6 +237,15 @@ def test_confident_predictions_keep_their_digits():
     )
 
 
+def test_the_gradient_of_the_largest_of_many_classes():
+    """The share of one in ten thousand is not what the others, nearly all, leave of 1."""
+    z = np.random.default_rng(0).normal(size=(4, 10_000)).astype(np.float32)
+    top, wide = z.argmax(-1), z.astype(np.float64)
+    found = slope(losses.sparse_categorical_cross_entropy, jnp.asarray(z), jnp.arange(4))
+    share = np.exp(wide) / np.exp(wide).sum(-1, keepdims=True)
+    near(found[jnp.arange(4), top], share[np.arange(4), top], 4e-7)
+
+
 def test_limits():
     z = jnp.array([INF, -INF, INF, -INF])
     y = jnp.array([1, 0, 0, 1])

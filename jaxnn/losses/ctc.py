@@ -102,9 +102,8 @@ def ctc_grad(
 ) -> Array:
     r"""Gradient in the logits, \( y_t(k) - p_t(k) \): softmax less the posterior of each class.
 
-    The posterior given the labels is \( p_t(k) \propto \sum_{s: l'_s = k} \alpha_t(s) \beta_t(s) \),
-    derived at the top of this file. Zero beyond the length of a sequence, and where it is too
-    short for its labels.
+    Given the labels, \( p_t(k) \propto \sum_{s: l'_s = k} \alpha_t(s) \beta_t(s) \), derived at the
+    top of this file. Zero beyond the length of a sequence, and where it is too short for them.
     """
     arguments, dtype = _prepared("ctc_grad", logits, labels, logit_lengths, label_lengths, blank)
     with jax.named_scope("ctc_grad"):
@@ -249,8 +248,8 @@ def _log_sum(a, b, c):
 def _log_sum_jvp(primals, tangents):
     y, error = _log_sum(*primals)
     finite = jnp.where(y == -jnp.inf, 0, y)
-    slope = sum(t * jnp.exp(x - finite) for t, x in zip(tangents, primals, strict=True))
-    return (y, error), (slope, jnp.zeros_like(error))
+    shares = [t * jnp.exp(x - finite) for t, x in zip(tangents, primals, strict=True)]
+    return (y, error), (shares[0] + shares[1] + shares[2], jnp.zeros_like(error))
 
 
 def _plus(x, y):
@@ -313,7 +312,7 @@ def _check_shapes(function, logits, labels, logit_lengths, label_lengths):
 
 
 def _within(function, most, **lengths):
-    """Which of the named lengths are possible; raises where they can be looked at and one is not."""
+    """Which of the named lengths are possible; raises if one is not, where that can be seen."""
     inside = lambda lengths: (lengths >= 0) & (lengths <= most)
     do = "Count what is not padding."
     _checks.values(function, inside, f"lie in [0, {most}]", do, **lengths)

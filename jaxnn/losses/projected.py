@@ -69,8 +69,8 @@ def projected_cross_entropy(
     name = "projected_cross_entropy"
     arguments, size = _prepared(name, features, kernel, bias, labels, chunk_size)
     with jax.named_scope(name):
-        losses = _cross_entropy(size, *arguments)
-    return losses.reshape(jnp.shape(labels)).astype(jnp.result_type(features))
+        losses = jnp.reshape(_cross_entropy(size, *arguments), jnp.shape(labels))
+    return losses.astype(jnp.result_type(features))
 
 
 def projected_cross_entropy_vjp(
