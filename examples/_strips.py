@@ -4,8 +4,24 @@ import _shared
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.svm import SVC
 
 WIDTH, MOST, BLANK = 50, 5, 10
+
+
+def load(copies, seed):
+    """Strips of the digits of some writers, each used some times, and of those of others.
+
+    Also the error of scikit-learn's support vector machine on the latter, one by one.
+    """
+    images, digits = load_digits(return_X_y=True)
+    half, random = len(images) // 2, np.random.default_rng(seed)
+    seen = np.concatenate([random.permutation(half) for _ in range(copies)])
+    new = half + random.permutation(len(images) - half)
+    machine = SVC(gamma=0.001).fit(images[:half], digits[:half])
+    error = 1 - machine.score(images[half:], digits[half:])
+    return strips(images, digits, seen, random), strips(images, digits, new, random), error
 
 
 def strips(images, digits, order, random):
