@@ -1,6 +1,5 @@
 """Strips of handwritten digits, side by side, and how to show what was read on them."""
 
-import _shared
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,8 +40,8 @@ def strips(images, digits, order, random):
     return jnp.asarray(x), jnp.asarray(y), jnp.array([len(group) for group in groups])
 
 
-def show(x, y, counts, read, lengths, name, options):
-    """Saves some strips with what was read on them, first those that were read wrongly."""
+def drawn(x, y, counts, read, lengths):
+    """The axes of some strips with what was read on them, first those that were read wrongly."""
     words = lambda rows, ends: ["".join(map(str, r[:n])) for r, n in zip(rows, ends, strict=True)]
     truth, said = words(np.asarray(y), counts), words(np.asarray(read), lengths)
     order = sorted(range(len(truth)), key=lambda i: truth[i] == said[i])
@@ -55,4 +54,4 @@ def show(x, y, counts, read, lengths, name, options):
             color="black" if right else "#D55E00",
         )
         ax.set_axis_off()
-    _shared.save(axes, name, options)
+    return axes
