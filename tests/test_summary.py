@@ -186,7 +186,6 @@ def test_operations_of_a_dense_layer_by_hand():
 
 
 def test_loops_count_as_often_as_they_run():
-    w = like(8, 8)
     step = lambda x, w: (x @ w, None)
     s = summary(lambda p, x: lax.scan(step, x, p["w"])[0], {"w": like(50, 8, 8)}, like(4, 8))
     assert s.flops == 50 * 2 * 4 * 8 * 8

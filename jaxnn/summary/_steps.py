@@ -161,11 +161,11 @@ class _Walk:
     def scan(self, eqn, inputs, scopes, tags, times):
         """The body once, with the floating point operations of all rounds."""
         p = eqn.params
-        consts, body = p["num_consts"], p["jaxpr"]
+        body = p["jaxpr"]
         inner = (*scopes, ("loop", f"scan {p['length']}"))
         enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0.0, [body.in_avals[i]])[0]
         start = len(self.program.steps)
-        inside = [v if i < consts else enter(i, v) for i, v in enumerate(inputs)]
+        inside = [enter(i, v) for i, v in enumerate(inputs)]
         found = self.run(body, inside, inner, tags, times * p["length"])
         outputs = self.add(eqn, "leave", found, inner, tags, 0.0, start=start)
         self.program.loops.append((start, len(self.program.steps) - 1))
@@ -174,11 +174,12 @@ class _Walk:
     def loop(self, eqn, inputs, scopes, tags, times):
         """One round of a loop whose number of rounds is not known."""
         p = eqn.params
-        first, second = p["cond_nconsts"], p["body_nconsts"]
+        outs = [v.aval for v in eqn.outvars]
+        # Either function has constants of its own, and then the state.
+        first, second = (len(p[name].in_avals) - len(outs) for name in ("cond_jaxpr", "body_jaxpr"))
         self.program.notes[WHILE] = None
         inner = (*scopes, ("loop", "while ?"))
         start = len(self.program.steps)
-        outs = [v.aval for v in eqn.outvars]
         state = [
             self.add(eqn, "enter", [v], inner, tags, 0.0, [aval])[0]
             for v, aval in zip(inputs[first + second :], outs, strict=True)
