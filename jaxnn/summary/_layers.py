@@ -196,7 +196,7 @@ class Layers:
 
     def _direct(self, i) -> Layer:
         kind = self.made.steps[i].name
-        name = NAMES.get(kind, kind)
+        name = NAMES.get(kind) or kind
         return Layer(self._owner([i]) or name, name, [i], [], i in self.data_steps, direct=True)
 
     def _scope(self, group, level) -> Layer:
@@ -222,7 +222,7 @@ class Layers:
     def _main(self, steps) -> str:
         steps = [i for i in steps if i in self.data_steps] or steps
         kind = self.made.steps[max(steps, key=lambda i: (self._weight(i), i))].name
-        return NAMES.get(kind, kind)
+        return NAMES.get(kind) or kind
 
     def _weight(self, i) -> int:
         kind = self.made.steps[i].name

@@ -35,7 +35,7 @@ class Step:
     tags: tuple[str, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    flops: float
+    flops: int
     same: Any
     start: int | None = None
     needed: bool = False
@@ -85,10 +85,10 @@ def program(closed) -> Program:
             same = (step.same, tuple(equal.get(v, v) for v in step.inputs))
             first = seen.setdefault(same, step)
             if first is not step:
-                step.flops = 0.0
+                step.flops = 0
                 equal.update(zip(step.outputs, first.outputs, strict=True))
         else:
-            step.flops = 0.0
+            step.flops = 0
     return made
 
 
@@ -135,7 +135,7 @@ class _Walk:
             found = self.run(self.branch(eqn, inputs), inputs[1:], scopes, tags, times)
             if inputs[0] in self.chosen:
                 return found
-            return self.add(eqn, "leave", [inputs[0], *found], scopes, tags, 0.0)
+            return self.add(eqn, "leave", [inputs[0], *found], scopes, tags, 0)
         bodies = [v for v in eqn.params.values() if isinstance(v, core.ClosedJaxpr | core.Jaxpr)]
         if len(bodies) == 1 and _fits(bodies[0], eqn):
             call = (("call", _name(eqn, bodies[0])),)
@@ -163,11 +163,11 @@ class _Walk:
         p = eqn.params
         body = p["jaxpr"]
         inner = (*scopes, ("loop", f"scan {p['length']}"))
-        enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0.0, [body.in_avals[i]])[0]
+        enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0, [body.in_avals[i]])[0]
         start = len(self.program.steps)
         inside = [enter(i, v) for i, v in enumerate(inputs)]
         found = self.run(body, inside, inner, tags, times * p["length"])
-        outputs = self.add(eqn, "leave", found, inner, tags, 0.0, start=start)
+        outputs = self.add(eqn, "leave", found, inner, tags, 0, start=start)
         self.program.loops.append((start, len(self.program.steps) - 1))
         return outputs
 
@@ -181,13 +181,13 @@ class _Walk:
         inner = (*scopes, ("loop", "while ?"))
         start = len(self.program.steps)
         state = [
-            self.add(eqn, "enter", [v], inner, tags, 0.0, [aval])[0]
+            self.add(eqn, "enter", [v], inner, tags, 0, [aval])[0]
             for v, aval in zip(inputs[first + second :], outs, strict=True)
         ]
         self.run(p["cond_jaxpr"], [*inputs[:first], *state], inner, tags, times)
         consts = inputs[first : first + second]
         found = self.run(p["body_jaxpr"], [*consts, *state], inner, tags, times)
-        outputs = self.add(eqn, "leave", found, inner, tags, 0.0, start=start)
+        outputs = self.add(eqn, "leave", found, inner, tags, 0, start=start)
         self.program.loops.append((start, len(self.program.steps) - 1))
         return outputs
 

@@ -39,8 +39,8 @@ class Row:
     dtype: str
     parameters: int
     nbytes: int
-    flops: float
-    backward_flops: float | None
+    flops: int
+    backward_flops: int | None
     kept: int
     shared: bool = False
     rows: tuple["Row", ...] = ()
@@ -67,8 +67,8 @@ class Summary:
     rows: tuple[Row, ...]
     parameters: int
     nbytes: int
-    flops: float
-    backward_flops: float | None
+    flops: int
+    backward_flops: int | None
     kept: int
     peak: int
     state: int
@@ -180,7 +180,7 @@ class _Backward:
     """
 
     def __init__(self, traced: Trace, made: Program):
-        self.flops: dict[int, float] = defaultdict(float)
+        self.flops: dict[int, int] = defaultdict(int)
         self.kept: dict[int, int] = defaultdict(int)
         self.note = "there is nothing to differentiate"
         try:
