@@ -119,7 +119,7 @@ def _flat(label) -> bool:
 def _sizes(nodes, labels, groups):
     """Boxes are equally wide; circles have their own size."""
     # The name of a block stands left of the arrow into it.
-    wide = max((2 * _width(group.name) for group in groups if group.name), default=0.0)
+    wide = max((2 * _width(group.name) + 8 for group in groups if group.name), default=0.0)
     for node, (name, kind, shape, count) in zip(nodes, labels, strict=True):
         if _sign(node):
             continue

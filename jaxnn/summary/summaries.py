@@ -117,7 +117,8 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
       any step of both passes: a value counts from the step that computes it to the last that
       reads it; reshaped, transposed and broadcast views take nothing, and elementwise results
       take the place of arguments needed no more. Parameters, inputs and gradients of
-      parameters are not counted. XLA also fuses steps, so it mostly needs less.
+      parameters are not counted. What XLA allocates differs: it fuses steps, which saves
+      memory, and copies, which takes some.
 
     Args:
         f: a network, a `flax.linen` module, a module of Equinox or `flax.nnx`, or a function.
