@@ -387,6 +387,14 @@ def test_a_cell_in_a_loop_is_a_layer():
     assert s.flops > 6 * 2 * 4 * 32 * (3 + 8)
 
 
+def test_a_recursive_network_of_packed_trees():
+    network = networks.recursive_network(vocabulary=10, width=8, classes=2)
+    s = summary(network, networks.pack_trees([(7, 1, (8, 2, 3)), (4, 1)]))
+    names = [row.name for row in s.rows]
+    assert [name for name in names if name != "squeeze"] == ["embedding", "tree_lstm", "dense"]
+    assert not any(row.rows for row in s.rows)
+
+
 def test_shared_and_unused_parameters_are_counted_once():
     shared = of("siamese")
     assert [row.shared for row in shared.rows if row.kind == "dense"] == [False] * 2 + [True] * 2

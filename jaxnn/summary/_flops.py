@@ -3,6 +3,7 @@
 A product of matrices or a convolution has two per multiplication, a reduction one per entry
 but the first, whatever else is arithmetic one per entry of the output. Transcendental functions
 (exp, log, tanh, powers, roots) are no floating point operations there, and moving data is free.
+Random bits are not counted.
 """
 
 import math

@@ -212,7 +212,8 @@ class Layers:
             kind = names.pop().rsplit(".", 1)[-1]
         elif keys and not group.scoped():
             kind = self._main(steps)
-        whole = bool(kind and names)  # a layer with a name of its own, such as an attention
+        # A layer with a name of its own, such as an attention, or within its namesake.
+        whole = bool(kind and names) or any(g.part == group.part for g in group.groups())
         opened = level < self.depth if self.depth else not whole
         worth = group.scoped() and (group.owning(self.uses) or not self.traced.parameters)
         inner = self._children(group, level + 1) if opened and worth else []
