@@ -293,6 +293,16 @@ def test_memory_of_a_loop_is_what_it_stacks():
     assert s.kept + state <= s.peak <= s.kept + 6 * state
 
 
+def test_checkpoints_keep_less_and_compute_again():
+    network, x = NETWORKS["mlp"]
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    again = summary(lambda p, x: jax.checkpoint(network.apply)(p, x), params, x)
+    assert again.flops == of("mlp").flops
+    assert again.kept == 0 < of("mlp").kept
+    first_layer = named(of("mlp").rows)["dense_0"].flops
+    assert again.backward_flops >= of("mlp").backward_flops + first_layer
+
+
 def test_nothing_is_computed():
     s = summary(networks.mlp([1_000_000, 100_000, 10]), like(1_000_000, 1_000_000))
     assert s.parameters == 100_000 * (1_000_000 + 1) + 10 * 100_001

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from jax.extend import core
+
 from jaxnn.summary import _table
 from jaxnn.summary._fold import signature
 from jaxnn.summary._layers import Layer, Layers
@@ -200,8 +202,7 @@ class _Backward:
             if step.needed:
                 for tag in step.tags:
                     by_tag.setdefault(tag, i)
-        cotangents = both.inputs[len(traced.arguments) :]
-        turn = _first_that_depends_on(both, cotangents)
+        turn = _turn(closed, both, len(traced.arguments))
         used = memory(both, turn, set(both.outputs[outputs:]))
         self.peak = used.peak
         last = max((i for i, step in enumerate(made.steps) if step.needed), default=0)
@@ -214,11 +215,16 @@ class _Backward:
             self.kept[home] += used.kept.get(i, 0)
 
 
-def _first_that_depends_on(both, values) -> int:
-    values = set(values)
-    for i, step in enumerate(both.steps):
-        if step.needed and not values.isdisjoint(step.inputs):
-            return i
+def _turn(closed, both: Program, arguments: int) -> int:
+    """Where forward turns to backward: at what is transposed or depends on a cotangent."""
+    varies = set(closed.jaxpr.invars[arguments:])
+    for start, eqn in zip(both.starts, closed.jaxpr.eqns, strict=True):
+        stack = eqn.source_info.name_stack.stack
+        transposed = any(
+            type(part).__name__ == "Transform" and part.name == "transpose" for part in stack
+        )
+        if transposed or any(v in varies for v in eqn.invars if isinstance(v, core.Var)):
+            return start
     return len(both.steps)
 
 
