@@ -3,6 +3,7 @@
 import functools
 import io
 import subprocess
+from itertools import pairwise
 from types import SimpleNamespace
 
 import jax
@@ -121,7 +122,7 @@ def track(arrow):
     shaft, head = arrow.get_path().to_polygons(closed_only=False)
     corners = [*shaft, head[1]]
     steps = np.linspace(0, 1, 30)[:, None]
-    return np.concatenate([a + (b - a) * steps for a, b in zip(corners, corners[1:], strict=False)])
+    return np.concatenate([a + (b - a) * steps for a, b in pairwise(corners)])
 
 
 @every_network

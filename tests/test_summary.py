@@ -186,7 +186,6 @@ def test_operations_of_a_dense_layer_by_hand():
 
 
 def test_loops_count_as_often_as_they_run():
-    w = like(8, 8)
     step = lambda x, w: (x @ w, None)
     s = summary(lambda p, x: lax.scan(step, x, p["w"])[0], {"w": like(50, 8, 8)}, like(4, 8))
     assert s.flops == 50 * 2 * 4 * 8 * 8
@@ -294,6 +293,16 @@ def test_memory_of_a_loop_is_what_it_stacks():
     assert s.kept + state <= s.peak <= s.kept + 6 * state
 
 
+def test_checkpoints_keep_less_and_compute_again():
+    network, x = NETWORKS["mlp"]
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    again = summary(lambda p, x: jax.checkpoint(network.apply)(p, x), params, x)
+    assert again.flops == of("mlp").flops
+    assert again.kept == 0 < of("mlp").kept
+    first_layer = named(of("mlp").rows)["dense_0"].flops
+    assert again.backward_flops >= of("mlp").backward_flops + first_layer
+
+
 def test_nothing_is_computed():
     s = summary(networks.mlp([1_000_000, 100_000, 10]), like(1_000_000, 1_000_000))
     assert s.parameters == 100_000 * (1_000_000 + 1) + 10 * 100_001
@@ -386,6 +395,14 @@ def test_a_cell_in_a_loop_is_a_layer():
     assert ("scan", "× 6") in names
     assert ("cell", "lstm_cell") in names
     assert s.flops > 6 * 2 * 4 * 32 * (3 + 8)
+
+
+def test_a_recursive_network_of_packed_trees():
+    network = networks.recursive_network(vocabulary=10, width=8, classes=2)
+    s = summary(network, networks.pack_trees([(7, 1, (8, 2, 3)), (4, 1)]))
+    names = [row.name for row in s.rows]
+    assert [name for name in names if name != "squeeze"] == ["embedding", "tree_lstm", "dense"]
+    assert not any(row.rows for row in s.rows)
 
 
 def test_shared_and_unused_parameters_are_counted_once():

@@ -119,7 +119,7 @@ def _flat(label) -> bool:
 def _sizes(nodes, labels, groups):
     """Boxes are equally wide; circles have their own size."""
     # The name of a block stands left of the arrow into it.
-    wide = max((2 * _width(group.name) for group in groups if group.name), default=0.0)
+    wide = max((2 * _width(group.name) + 8 for group in groups if group.name), default=0.0)
     for node, (name, kind, shape, count) in zip(nodes, labels, strict=True):
         if _sign(node):
             continue
@@ -148,7 +148,8 @@ def _ready(ax, placed: Layout):
     if ax is None:
         size = placed.width / 72, placed.height / 72
         ax = plt.figure(figsize=size, facecolor="none").add_axes((0, 0, 1, 1))
-    width, height = 72 * ax.get_window_extent().size / ax.get_figure(root=True).dpi
+    figure: Any = ax.get_figure(root=True)
+    width, height = 72 * np.asarray(ax.get_window_extent().size) / figure.dpi
     scale = min(width / placed.width, height / placed.height)
     ax.set_axis_off()
     ax.set_facecolor("none")
@@ -168,7 +169,7 @@ def _family(node) -> str:
 def _node(ax, node, label, box, scale):
     sign = _sign(node)
     if sign:
-        look = dict(facecolor=(*_rgb(INK), 0.11), edgecolor=INK, linewidth=scale)
+        look: Any = dict(facecolor=(*_rgb(INK), 0.11), edgecolor=INK, linewidth=scale)
         ax.add_patch(Circle((box.x, box.y), box.width / 2, **look))
         _text(ax, box.x, box.y, sign, SMALL * scale, ha="center", weight="bold")
         return
@@ -202,14 +203,14 @@ def _frame(ax, group, frame, start, scale):
 def _rounded(box, radius, face, edge, line):
     corner = (box.x - box.width / 2, box.y - box.height / 2)
     style = f"round,pad=0,rounding_size={radius}"
-    look = dict(facecolor=face, edgecolor=edge, linewidth=line)
+    look: Any = dict(facecolor=face, edgecolor=edge, linewidth=line)
     return FancyBboxPatch(corner, box.width, box.height, boxstyle=style, **look)
 
 
 def _arrow(ax, arrow, scale):
     path = _swing(arrow.points) if arrow.swings else _turning(arrow.points)
     head = f"-|>,head_length={3.4 * scale},head_width={1.7 * scale}"
-    look = dict(color=INK, linewidth=scale, shrinkA=0, shrinkB=0, mutation_scale=1)
+    look: Any = dict(color=INK, linewidth=scale, shrinkA=0, shrinkB=0, mutation_scale=1)
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle=head, joinstyle="miter", **look))
 
 

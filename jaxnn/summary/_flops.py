@@ -3,6 +3,7 @@
 A product of matrices or a convolution has two per multiplication, a reduction one per entry
 but the first, whatever else is arithmetic one per entry of the output. Transcendental functions
 (exp, log, tanh, powers, roots) are no floating point operations there, and moving data is free.
+Random bits are not counted.
 """
 
 import math
@@ -29,7 +30,7 @@ TRANSCENDENTAL = {
 }  # fmt: skip
 
 
-def flops(eqn) -> float:
+def flops(eqn) -> int:
     """Floating point operations of one step of a jaxpr."""
     kind, size = eqn.primitive.name, lambda v: math.prod(v.aval.shape)
     entries = size(eqn.outvars[0]) if eqn.outvars else 0
@@ -57,7 +58,7 @@ def flops(eqn) -> float:
     if kind == "sort":
         length = eqn.invars[0].aval.shape[eqn.params["dimension"]]
         return entries * math.ceil(math.log2(max(length, 2)))
-    return 0.0
+    return 0
 
 
 def _convolution(eqn):

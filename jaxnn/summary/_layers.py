@@ -15,7 +15,7 @@ from jaxnn.summary._flops import ARITHMETIC, TRANSCENDENTAL, VIEWS
 from jaxnn.summary._steps import Program
 from jaxnn.summary._trace import Path, Trace
 
-NAMES = {
+NAMES: dict[str, str] = {
     "add_any": "add", "conv_general_dilated": "conv", "convert_element_type": "astype",
     "dot_general": "matmul", "reduce_max": "max", "reduce_min": "min", "reduce_sum": "sum",
     "select_n": "where",
@@ -152,19 +152,20 @@ class Layers:
             root = inner
         return root
 
-    def _insert(self, group, i, scopes):
+    def _insert(self, group: _Group, i: int, scopes):
         owners = {self.traced.arguments[p].path[:-1] for p in self.uses.get(i, ())}
         scopes = [part for part in scopes if part[1]]
         deepest = max((d for d, part in enumerate(scopes) if part[0] == "scope"), default=-1)
         for d, part in enumerate(scopes):
-            last = group.items[-1] if group.items else None
-            fits = isinstance(last, _Group) and last.part == part
-            if fits and d == deepest and any(_twins(a, b) for a in owners for b in last.owners):
-                fits = False  # the same layer again, with the next parameters
-            if not fits:
-                last = _Group(part)
-                group.items.append(last)
-            group = last
+            inner = group.items[-1] if group.items else None
+            if not isinstance(inner, _Group) or inner.part != part:
+                inner = None
+            elif d == deepest and any(_twins(a, b) for a in owners for b in inner.owners):
+                inner = None  # the same layer once more, with the next parameters
+            if inner is None:
+                inner = _Group(part)
+                group.items.append(inner)
+            group = inner
             if d == deepest:
                 group.owners |= owners
         group.items.append(i)
@@ -195,7 +196,7 @@ class Layers:
 
     def _direct(self, i) -> Layer:
         kind = self.made.steps[i].name
-        name = NAMES.get(kind, kind)
+        name = NAMES.get(kind) or kind
         return Layer(self._owner([i]) or name, name, [i], [], i in self.data_steps, direct=True)
 
     def _scope(self, group, level) -> Layer:
@@ -205,22 +206,24 @@ class Layers:
             (group,) = group.groups()
             names.append(group.part[1])
         keys = self._keys(steps)
-        function = None
+        # The innermost scope is a function, unless it is called after its parameters.
+        kind = ""
         if (names[-1] not in keys and (names[1:] or keys)) or names[-1:] == names[-2:-1]:
-            function = names.pop()
-        open_to = level < (self.depth or 99) and not (self.depth is None and function and names)
+            kind = names.pop().rsplit(".", 1)[-1]
+        elif keys and not group.scoped():
+            kind = self._main(steps)
+        # A layer with a name of its own, such as an attention, or within its namesake.
+        whole = bool(kind and names) or any(g.part == group.part for g in group.groups())
+        opened = level < self.depth if self.depth else not whole
         worth = group.scoped() and (group.owning(self.uses) or not self.traced.parameters)
-        inner = self._children(group, level + 1) if open_to and worth else []
-        if function and not names:
-            function = function.rsplit(".", 1)[-1]
-            names = [self._owner(steps) or function]
-        kind = function or (self._main(steps) if keys and not group.scoped() else "")
-        return Layer("/".join(names), kind, steps, inner, data, scoped=True)
+        inner = self._children(group, level + 1) if opened and worth else []
+        name = "/".join(names) or self._owner(steps) or kind
+        return Layer(name, kind, steps, inner, data, scoped=True)
 
     def _main(self, steps) -> str:
         steps = [i for i in steps if i in self.data_steps] or steps
         kind = self.made.steps[max(steps, key=lambda i: (self._weight(i), i))].name
-        return NAMES.get(kind, kind)
+        return NAMES.get(kind) or kind
 
     def _weight(self, i) -> int:
         kind = self.made.steps[i].name

@@ -35,7 +35,7 @@ class Step:
     tags: tuple[str, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    flops: float
+    flops: int
     same: Any
     start: int | None = None
     needed: bool = False
@@ -51,6 +51,7 @@ class Program:
         inputs: numbers of the arguments.
         outputs: numbers of what is returned; None for a literal.
         loops: first and last step of each loop.
+        starts: the first step of each equation of the jaxpr.
         notes: what could not be counted.
     """
 
@@ -59,6 +60,7 @@ class Program:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int | None] = field(default_factory=list)
     loops: list[tuple[int, int]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
 
     def value(self, aval) -> int:
@@ -76,7 +78,7 @@ def program(closed) -> Program:
     walk = _Walk(Program())
     made = walk.program
     made.inputs = [made.value(v.aval) for v in closed.jaxpr.invars]
-    made.outputs = walk.run(closed, made.inputs, (), (), 1)
+    made.outputs = walk.run(closed, made.inputs, (), (), 1, made.starts)
     _mark_needed(made)
     seen: dict[Any, Step] = {}
     equal: dict[int, int] = {}
@@ -85,10 +87,10 @@ def program(closed) -> Program:
             same = (step.same, tuple(equal.get(v, v) for v in step.inputs))
             first = seen.setdefault(same, step)
             if first is not step:
-                step.flops = 0.0
+                step.flops = 0
                 equal.update(zip(step.outputs, first.outputs, strict=True))
         else:
-            step.flops = 0.0
+            step.flops = 0
     return made
 
 
@@ -104,8 +106,9 @@ class _Walk:
     def __init__(self, program: Program):
         self.program = program
         self.chosen: dict[int | None, int] = {}  # branches that the platform decides
+        self.apart: object = None  # what may not be taken for the same as steps elsewhere
 
-    def run(self, jaxpr, inputs, scopes, tags, times) -> list[int | None]:
+    def run(self, jaxpr, inputs, scopes, tags, times, starts=None) -> list[int | None]:
         """Adds the steps of a jaxpr, and returns the numbers of its outputs."""
         constants = []
         if isinstance(jaxpr, core.ClosedJaxpr):
@@ -115,6 +118,8 @@ class _Walk:
             at[var] = self.program.value(var.aval)
         number = lambda v: None if isinstance(v, core.Literal) else at[v]
         for eqn in jaxpr.eqns:
+            if starts is not None:
+                starts.append(len(self.program.steps))
             found = self.step(eqn, [number(v) for v in eqn.invars], scopes, tags, times)
             at.update(zip(eqn.outvars, found, strict=True))
         return [number(v) for v in jaxpr.outvars]
@@ -135,11 +140,16 @@ class _Walk:
             found = self.run(self.branch(eqn, inputs), inputs[1:], scopes, tags, times)
             if inputs[0] in self.chosen:
                 return found
-            return self.add(eqn, "leave", [inputs[0], *found], scopes, tags, 0.0)
+            return self.add(eqn, "leave", [inputs[0], *found], scopes, tags, 0)
         bodies = [v for v in eqn.params.values() if isinstance(v, core.ClosedJaxpr | core.Jaxpr)]
         if len(bodies) == 1 and _fits(bodies[0], eqn):
             call = (("call", _name(eqn, bodies[0])),)
-            return self.run(bodies[0], inputs, scopes + call, tags, times)
+            around = self.apart
+            if eqn.params.get("prevent_cse"):  # jax.checkpoint computes again on purpose
+                self.apart = object()
+            found = self.run(bodies[0], inputs, scopes + call, tags, times)
+            self.apart = around
+            return found
         if bodies:
             self.program.notes[f"{kind} is not counted"] = None
         outputs = self.add(eqn, kind, inputs, scopes, tags, times * flops(eqn))
@@ -152,7 +162,8 @@ class _Walk:
         avals = [v.aval for v in eqn.outvars] if avals is None else avals
         outputs = [self.program.value(aval) for aval in avals]
         literals = tuple(str(v.val) if isinstance(v, core.Literal) else "" for v in eqn.invars)
-        same = (kind, literals, str(eqn.params)) if eqn.primitive.name == kind else object()
+        same = (kind, literals, str(eqn.params), self.apart)
+        same = same if eqn.primitive.name == kind else object()
         numbers = tuple(i for i in inputs if i is not None)
         at = Step(kind, scopes, tags, numbers, tuple(outputs), count, same, start)
         self.program.steps.append(at)
@@ -161,32 +172,33 @@ class _Walk:
     def scan(self, eqn, inputs, scopes, tags, times):
         """The body once, with the floating point operations of all rounds."""
         p = eqn.params
-        consts, body = p["num_consts"], p["jaxpr"]
+        body = p["jaxpr"]
         inner = (*scopes, ("loop", f"scan {p['length']}"))
-        enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0.0, [body.in_avals[i]])[0]
+        enter = lambda i, v: self.add(eqn, "enter", [v], inner, tags, 0, [body.in_avals[i]])[0]
         start = len(self.program.steps)
-        inside = [v if i < consts else enter(i, v) for i, v in enumerate(inputs)]
+        inside = [enter(i, v) for i, v in enumerate(inputs)]
         found = self.run(body, inside, inner, tags, times * p["length"])
-        outputs = self.add(eqn, "leave", found, inner, tags, 0.0, start=start)
+        outputs = self.add(eqn, "leave", found, inner, tags, 0, start=start)
         self.program.loops.append((start, len(self.program.steps) - 1))
         return outputs
 
     def loop(self, eqn, inputs, scopes, tags, times):
         """One round of a loop whose number of rounds is not known."""
         p = eqn.params
-        first, second = p["cond_nconsts"], p["body_nconsts"]
+        outs = [v.aval for v in eqn.outvars]
+        # Either function has constants of its own, and then the state.
+        first, second = (len(p[name].in_avals) - len(outs) for name in ("cond_jaxpr", "body_jaxpr"))
         self.program.notes[WHILE] = None
         inner = (*scopes, ("loop", "while ?"))
         start = len(self.program.steps)
-        outs = [v.aval for v in eqn.outvars]
         state = [
-            self.add(eqn, "enter", [v], inner, tags, 0.0, [aval])[0]
+            self.add(eqn, "enter", [v], inner, tags, 0, [aval])[0]
             for v, aval in zip(inputs[first + second :], outs, strict=True)
         ]
         self.run(p["cond_jaxpr"], [*inputs[:first], *state], inner, tags, times)
         consts = inputs[first : first + second]
         found = self.run(p["body_jaxpr"], [*consts, *state], inner, tags, times)
-        outputs = self.add(eqn, "leave", found, inner, tags, 0.0, start=start)
+        outputs = self.add(eqn, "leave", found, inner, tags, 0, start=start)
         self.program.loops.append((start, len(self.program.steps) - 1))
         return outputs
 

@@ -7,7 +7,7 @@ so every step of the backward pass says to which step of the forward pass it bel
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +134,7 @@ def _opened(caller, f, inputs, options):
     if hasattr(f, "init") and hasattr(f, "apply"):
         if not isinstance(f, tuple):
             return _linen(f, inputs, options, data)
+        f = cast(Any, f)
         made = jax.eval_shape(f.init, jax.random.key(0))  # of Network, StatefulNetwork and kin
         both = made if isinstance(made, tuple) else (made,)
         own = list(zip(("parameter", "state"), both, strict=False))

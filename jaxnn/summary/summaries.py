@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from jax.extend import core
+
 from jaxnn.summary import _table
 from jaxnn.summary._fold import signature
 from jaxnn.summary._layers import Layer, Layers
@@ -39,8 +41,8 @@ class Row:
     dtype: str
     parameters: int
     nbytes: int
-    flops: float
-    backward_flops: float | None
+    flops: int
+    backward_flops: int | None
     kept: int
     shared: bool = False
     rows: tuple["Row", ...] = ()
@@ -67,8 +69,8 @@ class Summary:
     rows: tuple[Row, ...]
     parameters: int
     nbytes: int
-    flops: float
-    backward_flops: float | None
+    flops: int
+    backward_flops: int | None
     kept: int
     peak: int
     state: int
@@ -117,7 +119,8 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
       any step of both passes: a value counts from the step that computes it to the last that
       reads it; reshaped, transposed and broadcast views take nothing, and elementwise results
       take the place of arguments needed no more. Parameters, inputs and gradients of
-      parameters are not counted. XLA also fuses steps, so it mostly needs less.
+      parameters are not counted. What XLA allocates differs: it fuses steps, which saves
+      memory, and copies, which takes some.
 
     Args:
         f: a network, a `flax.linen` module, a module of Equinox or `flax.nnx`, or a function.
@@ -180,7 +183,7 @@ class _Backward:
     """
 
     def __init__(self, traced: Trace, made: Program):
-        self.flops: dict[int, float] = defaultdict(float)
+        self.flops: dict[int, int] = defaultdict(int)
         self.kept: dict[int, int] = defaultdict(int)
         self.note = "there is nothing to differentiate"
         try:
@@ -199,8 +202,7 @@ class _Backward:
             if step.needed:
                 for tag in step.tags:
                     by_tag.setdefault(tag, i)
-        cotangents = both.inputs[len(traced.arguments) :]
-        turn = _first_that_depends_on(both, cotangents)
+        turn = _turn(closed, both, len(traced.arguments))
         used = memory(both, turn, set(both.outputs[outputs:]))
         self.peak = used.peak
         last = max((i for i, step in enumerate(made.steps) if step.needed), default=0)
@@ -213,11 +215,16 @@ class _Backward:
             self.kept[home] += used.kept.get(i, 0)
 
 
-def _first_that_depends_on(both, values) -> int:
-    values = set(values)
-    for i, step in enumerate(both.steps):
-        if step.needed and not values.isdisjoint(step.inputs):
-            return i
+def _turn(closed, both: Program, arguments: int) -> int:
+    """Where forward turns to backward: at what is transposed or depends on a cotangent."""
+    varies = set(closed.jaxpr.invars[arguments:])
+    for start, eqn in zip(both.starts, closed.jaxpr.eqns, strict=True):
+        stack = eqn.source_info.name_stack.stack
+        transposed = any(
+            type(part).__name__ == "Transform" and part.name == "transpose" for part in stack
+        )
+        if transposed or any(v in varies for v in eqn.invars if isinstance(v, core.Var)):
+            return start
     return len(both.steps)
 
 
