@@ -245,7 +245,9 @@ def categorical_cross_entropy_from_probabilities(probabilities: Array, labels: A
     p, y, dtype = _dense(name, probabilities=probabilities, labels=labels)
     p = _probabilities(name, probabilities=p)
     unused = y == 0
-    return (0 - jnp.where(unused, 0, y * jnp.log(jnp.where(unused, 1, p))).sum(-1)).astype(dtype)
+    # 0 p and not 0, so that what is no probability is NaN where no label looks at it, too.
+    terms = jnp.where(unused, 0 * p, y * jnp.log(jnp.where(unused, 1, p)))
+    return (0 - terms.sum(-1)).astype(dtype)
 
 
 def categorical_cross_entropy_from_probabilities_grad(probabilities: Array, labels: Array) -> Array:
@@ -254,7 +256,7 @@ def categorical_cross_entropy_from_probabilities_grad(probabilities: Array, labe
     p, y, dtype = _dense(name, probabilities=probabilities, labels=labels)
     p = _probabilities(name, probabilities=p)
     unused = y == 0
-    return (-jnp.where(unused, 0, y) / jnp.where(unused, 1, p)).astype(dtype)
+    return jnp.where(unused, 0 * p, -y / jnp.where(unused, 1, p)).astype(dtype)
 
 
 def sparse_categorical_cross_entropy(
