@@ -14,6 +14,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 
@@ -37,23 +39,59 @@ def derivative(first) -> Callable[[Callable], Callable]:
     return install
 
 
+def install(core: jax.custom_jvp, *slopes) -> None:
+    """Makes `slope(tangent, *primals)`, one for each argument, the derivative of `core`.
+
+    Unlike `defjvps`, it leaves out constants: a label at infinity times a tangent of 0 is NaN.
+    """
+
+    def jvp(primals, tangents):
+        pairs = zip(slopes, tangents, strict=True)
+        terms = [s(t, *primals) for s, t in pairs if not isinstance(t, SymbolicZero)]
+        return core(*primals), sum(terms[1:], terms[0])
+
+    core.defjvp(jvp, symbolic_zeros=True)
+
+
 # Building blocks
 
 
 def product(a, b):
     """The product a * b and its rounding error (Dekker 1971); 0 where too tiny or huge for it."""
-    p = a * b
+    p = rounded(a * b)
     (a_high, a_low), (b_high, b_low) = _halves(a, p.dtype), _halves(b, p.dtype)
     error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
     known = (jnp.abs(p) > 1e-20) & (jnp.abs(p) < 1e6)
     return p, jax.lax.stop_gradient(jnp.where(known, error, 0))
 
 
+def exact_difference(x: Array, y: Array) -> tuple[Array, Array]:
+    """x - y and its rounding error (Knuth's two-sum), which is 0 at infinity."""
+    difference = x - y
+    back = difference - x
+    error = (x - (difference - back)) - (y + back)
+    return difference, jax.lax.stop_gradient(jnp.where(jnp.isfinite(error), error, 0))
+
+
+@jax.custom_jvp
+def rounded(p):
+    """p, of which no compiler fuses the rounding away: it would turn p + c into one operation."""
+    return jnp.minimum(p, jnp.finfo(p.dtype).max)
+
+
+rounded.defjvps(lambda t, _, p: t)
+
+
 def _halves(a, dtype):
-    """The upper and the lower half of the digits of a (Veltkamp)."""
-    a = jnp.asarray(a, dtype)
-    scaled = (2.0 ** math.ceil((jnp.finfo(dtype).nmant + 1) / 2) + 1) * a
-    high = scaled - (scaled - a)
+    """The upper and the lower half of the digits of a, whose products are exact.
+
+    By bits: Veltkamp's splitting by products is open to the same fusion.
+    """
+    a = jax.lax.stop_gradient(jnp.asarray(a, dtype))
+    bits = jnp.finfo(dtype).bits
+    kind = jnp.dtype(f"uint{bits}")
+    upper = np.asarray(2**bits - 2 ** (jnp.finfo(dtype).nmant // 2 + 1), kind)
+    high = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(a, kind) & upper, dtype)
     return high, a - high
 
 

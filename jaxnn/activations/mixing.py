@@ -58,8 +58,8 @@ def _masked(name, x, where):
 
 
 # The derivative of softmax cancels where a row is nearly one-hot: 1 - s rounds to 0. Rows and
-# columns of the Jacobian sum to zero, so both rules below take the entries relative to that of
-# the top logit, and leave to the top what balances the others: exact in forward and reverse mode.
+# columns of the Jacobian sum to zero, so the rules below take tangents relative to that of the
+# top logit, and leave to the top what balances the others: exact in forward and reverse mode.
 
 
 def _is_top(x, axis):
@@ -83,17 +83,25 @@ def _balanced(t, top, axis):
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _softmax(x, axis):
-    top = x.max(axis, keepdims=True)
-    e = jnp.exp(x - jnp.where(top == -jnp.inf, 0, top))
+    _, _, e = _from_largest(x, axis)
     total = e.sum(axis, keepdims=True)
     return e / jnp.where(total == 0, 1, total)
 
 
+def _from_largest(x, axis):
+    """x less its largest entry, the rounding error of that, and the exponential of both.
+
+    The error counts: exp makes of half a unit in the last place of -60 thirty of its own.
+    """
+    top = x.max(axis, keepdims=True)
+    below, error = _exact.exact_difference(x, jnp.where(top == -jnp.inf, 0, top))
+    return below, error, jnp.exp(below) * (1 + error)
+
+
 def _softmax_jacobian(t, x, axis):
     """The Jacobian of softmax, which is symmetric, times t."""
-    s, top = _softmax(x, axis), _is_top(x, axis)
-    h = _from_top(t, top, axis)
-    return _balanced(s * (h - (s * h).sum(axis, keepdims=True)), top, axis)
+    s, h = _softmax(x, axis), _from_top(t, _is_top(x, axis), axis)
+    return s * (h - (s * h).sum(axis, keepdims=True))
 
 
 def softmax_vjp(
@@ -138,10 +146,9 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _log_softmax(x, axis):
-    top = x.max(axis, keepdims=True)
-    shifted = x - jnp.where(top == -jnp.inf, 0, top)
-    others = jnp.where(_is_top(x, axis), 0, jnp.exp(shifted)).sum(axis, keepdims=True)
-    return shifted - jnp.log1p(others)
+    below, error, e = _from_largest(x, axis)
+    others = jnp.where(_is_top(x, axis), 0, e).sum(axis, keepdims=True)
+    return below + (error - jnp.log1p(others))
 
 
 def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:

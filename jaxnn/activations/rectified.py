@@ -131,9 +131,10 @@ def leaky_relu_grad(x: ArrayLike, slope: ArrayLike = 0.01) -> Array:
 
 
 # Installed to let NaN through; in the slope, the derivative is min(x, 0).
-_leaky_relu.defjvps(
-    lambda t, _, x, slope: t * _step(x, slope, 1),
-    lambda t, _, x, slope: t * jnp.where(x > 0, 0, x),
+_exact.install(
+    _leaky_relu,
+    lambda t, x, slope: t * _step(x, slope, 1),
+    lambda t, x, slope: t * jnp.where(x > 0, 0, x),
 )
 
 

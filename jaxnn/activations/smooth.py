@@ -32,12 +32,20 @@ def linear(x: ArrayLike) -> Array:
         >>> linear(jnp.array([-1.0, 2.0]))
         Array([-1.,  2.], dtype=float32)
     """
-    return elementwise("linear", lambda x: x, x)
+    return elementwise("linear", _linear, x)
 
 
 def linear_grad(x: ArrayLike) -> Array:
-    """Derivative of `linear`: 1 everywhere."""
-    return elementwise("linear_grad", jnp.ones_like, x)
+    """Derivative of `linear`: 1 everywhere, and NaN where x is."""
+    return elementwise("linear_grad", _one, x)
+
+
+def _one(x):
+    return jnp.where(jnp.isnan(x), jnp.nan, jnp.ones_like(x))
+
+
+# Installed to let NaN through.
+_linear = _exact.derivative(_one)(lambda x: x)
 
 
 def sigmoid(x: ArrayLike) -> Array:
