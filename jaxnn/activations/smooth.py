@@ -139,12 +139,18 @@ def swish(x: ArrayLike, beta: ArrayLike = 1.0) -> Array:
     Reference:
         Ramachandran, Zoph and Le, "Searching for activation functions", 2017.
     """
-    return elementwise("swish", _exact.swish, x, beta)
+    return _swish("swish", _exact.swish, x, beta)
 
 
 def swish_grad(x: ArrayLike, beta: ArrayLike = 1.0) -> Array:
     r"""Derivative of `swish` in x, \( \sigma(\beta x) + \beta x\,\sigma'(\beta x) \)."""
-    return elementwise("swish_grad", _exact.swish_slope, x, beta)
+    return _swish("swish_grad", _exact.swish_slope, x, beta)
+
+
+def _swish(name, f, x, beta):
+    if isinstance(beta, (int, float)) and beta == 1:
+        return elementwise(name, lambda x: f(x, None), x)
+    return elementwise(name, f, x, beta)
 
 
 def gelu(x: ArrayLike, approximate: bool = False) -> Array:

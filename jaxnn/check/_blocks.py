@@ -41,7 +41,8 @@ class Block:
     def rows(self, settings):
         """The line of the table, in float32."""
         args = [np.asarray(a) for a in self.examples(settings)]
-        values, slopes = zip(*(self._true(example) for example in zip(*args, strict=True)))
+        true = [self._true(example) for example in zip(*args, strict=True)]
+        values, slopes = zip(*true, strict=True)
         truth = {"value": np.array(values), "first": np.array(slopes)}
         arrays = [jnp.asarray(a) for a in args]
         labels = [", ".join(_words(a) for a in example) for example in zip(*args, strict=True)]
@@ -49,7 +50,7 @@ class Block:
         def judge(found):
             return self._judged(found, truth, args, labels)
 
-        ways = self._ways(self.f, arrays) | self._closed(arrays)
+        ways = self.ways(self.f) | self._closed(arrays)
         eager = [name for name in ways if name != "forward"]
         found = _measure.results(ways, *arrays, eager=eager)
         bounds = {"value": self.bound, "first": self.bound}
@@ -80,13 +81,11 @@ class Block:
                 columns.append([_truth.split((a - b) / (2 * step)) for a, b in pairs])
         return np.array(value), np.array(columns).transpose(1, 0, 2)
 
-    def _ways(self, f, arrays):
+    def ways(self, f):
         """Values and Jacobians `[examples, outputs, inputs]`, forward and reverse."""
         of = lambda *args: f(*args).reshape(-1)
         wrt = tuple(range(self.wrt))
-        flat = lambda jacobians: jnp.concatenate(
-            [j.reshape(j.shape[0], -1) for j in jacobians], -1
-        )
+        flat = lambda parts: jnp.concatenate([j.reshape(j.shape[0], -1) for j in parts], -1)
         jacobian = lambda mode: jax.vmap(lambda *a: flat(mode(of, wrt)(*a)))
         ways = {"value": ("value", jax.vmap(of)), "reverse": ("first", jacobian(jax.jacrev))}
         return ways | ({"forward": ("first", jacobian(jax.jacfwd))} if self.forward else {})

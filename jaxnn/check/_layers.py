@@ -84,7 +84,9 @@ def _batch_norm(x, scale, bias):
 
 def _product(x, kernel):
     """x @ kernel, of a vector."""
-    return [sum(v * w for v, w in zip(x, column, strict=True)) for column in zip(*kernel)]
+    return [
+        sum(v * w for v, w in zip(x, column, strict=True)) for column in zip(*kernel, strict=True)
+    ]
 
 
 def _plus(*vectors):
@@ -125,7 +127,8 @@ def _attention(q, k, v):
         weights = [m.exp(score / m.sqrt(len(query))) for score in scores]
         total = sum(weights)
         for i in range(len(v[0][0])):
-            out.append(sum(w * v[s][0][i] for w, s in zip(weights, seen, strict=True)) / (total or 1))
+            mixed = sum(w * v[s][0][i] for w, s in zip(weights, seen, strict=True))
+            out.append(mixed / (total or 1))
     return out
 
 
@@ -179,7 +182,8 @@ def _lstm(kernel_i, bias, kernel_h, xs):
 
 
 def _average_pool(x):
-    return [(a + b) / 2 for top, bottom in zip(x[::2], x[1::2]) for a, b in zip(top, bottom)]
+    pairs = zip(x[::2], x[1::2], strict=True)
+    return [(a + b) / 2 for pair in pairs for a, b in zip(*pair, strict=True)]
 
 
 def _of(layer, *names, rest=()):
@@ -198,9 +202,14 @@ def _of(layer, *names, rest=()):
 
 
 def _grouped():
+    """Of one example, where the layer takes a batch."""
     f, pulled_back = _of(layers.group_norm, "scale", "bias", rest=(2,))
-    one = lambda g, x, *params: pulled_back(g[None], x[None], *params)
-    return lambda x, *params: f(x[None], *params)[0], lambda *a: (lambda p: (p[0][0], *p[1:]))(one(*a))
+
+    def one_pulled_back(g, x, *params):
+        in_x, *in_params = pulled_back(g[None], x[None], *params)
+        return in_x[0], *in_params
+
+    return lambda x, *params: f(x[None], *params)[0], one_pulled_back
 
 
 def _batch():
@@ -219,7 +228,7 @@ def _batch():
 
 
 def _recurrent(layer, bias_in):
-    """A recurrent layer of its kernels, bias and inputs; `bias_in` says where Flax keeps the bias."""
+    """A recurrent layer of its kernels, bias and inputs; `bias_in` is where Flax keeps the bias."""
     pull = getattr(layers, layer.__name__ + "_vjp")
 
     def tree(kernel_i, bias, kernel_h):
@@ -232,8 +241,7 @@ def _recurrent(layer, bias_in):
 
     def pulled_back(g, kernel_i, bias, kernel_h, xs):
         grads, in_xs = pull(g, tree(kernel_i, bias, kernel_h), xs)
-        kernels = (grads[part]["kernel"] for part in ("dense_i", "dense_h"))
-        in_i, in_h = kernels
+        in_i, in_h = (grads[part]["kernel"] for part in ("dense_i", "dense_h"))
         return in_i, grads[bias_in]["bias"], in_h, in_xs
 
     return f, pulled_back
@@ -258,7 +266,9 @@ def entries():
     recurrent = lambda gates: _normal((2, gates * 2), (gates * 2,), (2, gates * 2), (3, 2), count=4)
     return [
         block("dense", _of(layers.dense, "kernel", "bias"), _dense, _normal((5,), (5, 2), (2,)), 3),
-        block("conv", _of(layers.conv, "kernel", "bias"), _conv, _normal((4, 2), (3, 2, 2), (2,)), 3),
+        block(
+            "conv", _of(layers.conv, "kernel", "bias"), _conv, _normal((4, 2), (3, 2, 2), (2,)), 3
+        ),
         block("average_pool", pool, _average_pool, _normal((4, 2)), 1),
         block(
             "radial_basis", _of(layers.radial_basis, "centers", "log_widths"), _radial_basis,
@@ -276,7 +286,9 @@ def entries():
         block("batch_norm", _batch(), _batch_norm, _hard_to_normalize(5, 2), 3),
         block("scaled_dot_product_attention", attention, _attention, _normal(*heads), 3),
         *(
-            block(layer.__name__, _recurrent(layer, place), truth, recurrent(gates), 4, forward=False)
+            block(
+                layer.__name__, _recurrent(layer, place), truth, recurrent(gates), 4, forward=False
+            )
             for layer, place, truth, gates in (
                 (layers.simple_rnn, "dense_i", _simple_rnn, 1),
                 (layers.gru, "dense_i", _gru, 3),

@@ -1,13 +1,10 @@
 """The losses and their truths: of one prediction and one target, and of rows."""
 
-from functools import partial
-
 import numpy as np
 
 from jaxnn import losses as l
 from jaxnn.check import _points
 from jaxnn.check import _truth as t
-from jaxnn.check._blocks import Block
 from jaxnn.check._elementwise import Elementwise
 
 # Elementwise losses: how predictions and targets are drawn
@@ -31,16 +28,15 @@ def _errors(settings):
     return np.where(subnormal, targets, p), targets
 
 
-def _labelled(low, high, near=0.0):
-    """Logits of any size with labels `low`, `high` and between."""
+def _labelled(low, high, near=0.0, soft=False):
+    """Logits of any size with labels `low`, `high`, and if `soft` some between."""
 
     def draw(settings):
         z = _points.line(settings.points, (0.0, near), settings.seed)
         random = np.random.default_rng(settings.seed)
         y = random.choice([low, high], z.shape).astype(np.float32)
-        if low == 0:
-            soft = np.arange(len(z)) % 5 == 4
-            y = np.where(soft, random.integers(0, 257, z.shape) / 256, y).astype(np.float32)
+        between = soft & (np.arange(len(z)) % 5 == 4)
+        y = np.where(between, random.integers(0, 257, z.shape) / 256, y).astype(np.float32)
         return z, y
 
     return draw
@@ -171,20 +167,6 @@ def _binary_terms(z, y):
     return {"first": np.maximum(small, np.where(z > 0, 1 - y, y) * (y * (1 - y) > 0))}
 
 
-def _focal_terms(gamma):
-    def terms(z, y):
-        with np.errstate(all="ignore"):
-            z = z.astype(float)
-            soft = lambda z: np.logaddexp(0, z)
-            slope = lambda z: np.exp(-gamma * soft(z)) * (
-                gamma * np.exp(-soft(-z)) * soft(-z) + np.exp(-soft(z))
-            )
-            both = np.fmax(y * slope(z), (1 - y) * slope(-z))
-        return {"first": np.where((y > 0) & (y < 1), both, 0.0)}
-
-    return terms
-
-
 def _entry(f, closed_form, truth, points, bound=8, terms=None, **options):
     words = ", ".join(f"{name}={value}" for name, value in options.items())
     name = f"losses.{f.__name__}" + (f"({words})" if words else "")
@@ -195,7 +177,6 @@ def _entry(f, closed_form, truth, points, bound=8, terms=None, **options):
 
 def elementwise():
     """Losses of one prediction and one target."""
-    logits = partial(_entry, points=_labelled(0, 1))
     kl = lambda mean, v: l.gaussian_kl_divergence(mean, v)
     in_mean = lambda mean, v: l.gaussian_kl_divergence_grad(mean, v)[0]
     in_variance = lambda v, mean: l.gaussian_kl_divergence_grad(mean, v)[1]
@@ -217,10 +198,11 @@ def elementwise():
             l.quantile, l.quantile_grad, lambda p, t, q: _quantile(p, t, 0.9), _errors, q=0.9
         ),
         _entry(l.poisson, l.poisson_grad, _poisson, _counts, terms=_poisson_terms),
-        logits(
+        _entry(
             l.binary_cross_entropy,
             l.binary_cross_entropy_grad,
             _binary_cross_entropy,
+            _labelled(0, 1, soft=True),
             bound=4,
             terms=_binary_terms,
         ),
@@ -234,7 +216,7 @@ def elementwise():
         _entry(l.hinge, l.hinge_grad, _hinge, _labelled(-1, 1, 1.0)),
         _entry(l.squared_hinge, l.squared_hinge_grad, _squared_hinge, _labelled(-1, 1, 1.0)),
         *(
-            logits(l.focal, l.focal_grad, _focal, terms=_focal_terms(gamma), gamma=gamma)
+            _entry(l.focal, l.focal_grad, _focal, _labelled(0, 1), gamma=gamma)
             for gamma in (2.0, 0.5)
         ),
         Elementwise(

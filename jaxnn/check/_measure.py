@@ -33,7 +33,7 @@ class Measured:
         if not error.size:
             return
         # What breaks the promise is named before what is merely large.
-        key = np.where(failed, np.where(np.isinf(error), np.finfo(float).max, error + 1e30), error)
+        key = np.where(failed, np.where(np.isinf(error), 1e200, error + 1e30), error)
         i = int(np.argmax(key))
         if error[i] >= self.worst.get(part, -1.0):
             self.worst[part], self.at[part] = float(error[i]), describe(i)
@@ -142,4 +142,4 @@ def text(number) -> str:
     """An error in few characters."""
     if math.isinf(number):
         return "∞"
-    return f"{number:.1f}" if number < 1000 else f"{number:.0e}".replace("e+0", "e").replace("+", "")
+    return f"{number:.1f}" if number < 1000 else f"{number:.0e}".replace("e+0", "e")

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import optimizers
 from jaxnn.check import _measure, _peers, _truth
+from jaxnn.check._steps import RATE, clippings, trajectories
 
-RATE = 2.0**-7  # exact, so that the truth has the same
 STEPS = 40
 
 
@@ -64,26 +62,6 @@ class Trajectory:
         for library in settings.against:
             row.peers[library] = _peers.trajectory(library, self.name, gradients, judge)
         yield row
-
-
-def trajectories(optimizer, gradients):
-    """Where the weights are after each step, compiled and eager."""
-
-    def step(carry, g):
-        w, state = carry
-        updates, state = optimizer.update(g, state, jnp.zeros_like(w))
-        # Compensated: what is measured are the updates, not the rounding of their sum.
-        return (updates, state), updates
-
-    start = jnp.zeros(gradients.shape[1]), optimizer.init(jnp.zeros(gradients.shape[1]))
-    compiled = jax.jit(lambda gs: jax.lax.scan(step, start, gs)[1])(jnp.asarray(gradients))
-    carry, eager = start, []
-    for g in jnp.asarray(gradients[: STEPS // 4]):
-        carry, updates = step(carry, g)
-        eager.append(updates)
-    rest = np.asarray(compiled, np.float64)[len(eager) :]
-    both = {"compiled": compiled, "eager": np.concatenate([np.asarray(eager), rest])}
-    return [(way, "value", np.cumsum(np.asarray(u, np.float64), 0)) for way, u in both.items()]
 
 
 def _gradients(settings):
@@ -201,23 +179,11 @@ class Clip:
             return measured
 
         row = _measure.Row(
-            self.name, "float32", "relative", {"value": 1e-6}, judge(_clippings(self.make, cases))
+            self.name, "float32", "relative", {"value": 1e-6}, judge(clippings(self.make, cases))
         )
         for library in settings.against:
             row.peers[library] = _peers.clip(library, self.name, cases, judge)
         yield row
-
-
-def _clippings(make, cases):
-    def one(bound, g):
-        transformation = make(bound)
-        return transformation.update(g, transformation.init(g))[0]
-
-    compiled = jax.jit(lambda gs: [one(bound, g) for (bound, _), g in zip(cases, gs, strict=True)])
-    gradients = [jnp.asarray(g) for _, g in cases]
-    eager = [one(bound, g) for (bound, _), g in zip(cases, gradients, strict=True)]
-    both = (("compiled", compiled(gradients)), ("eager", eager))
-    return [(way, "value", [np.asarray(y, np.float64) for y in ys]) for way, ys in both]
 
 
 def _clipped(settings):

@@ -1,9 +1,9 @@
 """Where a function is looked at: every binade, the kinks, the zeros, random bits, and the ends."""
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 
-SHORT = (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16))
+SHORT = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 
 
 def line(count, near=(), seed=0):
@@ -58,7 +58,7 @@ def rounded(x, kind):
     """x, rounded to a short type; what is no normal number there is replaced by a usual one."""
     with np.errstate(over="ignore"):
         short = x.astype(kind).astype(np.float32)
-    tiny = float(ml_dtypes.finfo(kind).tiny)
+    tiny = float(jnp.finfo(kind).tiny)
     usable = np.isfinite(short) & (np.abs(short) >= tiny)
     spare = (np.arange(len(x)) % 64 / 4 - 8.125).astype(np.float32)
     return np.where(usable, short, spare)
@@ -68,4 +68,4 @@ def exact_in(x, kind):
     """Where x is exact in a short type, and no subnormal there."""
     with np.errstate(over="ignore", invalid="ignore"):
         same = (x.astype(kind).astype(np.float32) == x) | np.isnan(x)
-    return same & ((np.abs(x) >= float(ml_dtypes.finfo(kind).tiny)) | (x == 0) | np.isnan(x))
+    return same & ((np.abs(x) >= float(jnp.finfo(kind).tiny)) | (x == 0) | np.isnan(x))

@@ -1,6 +1,5 @@
 """Softmax and its kin, and the losses of rows, with their truths."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import activations as a
@@ -82,12 +81,26 @@ def _pairs(count):
     return draw
 
 
+def _scores(settings):
+    """Scores that are no ties, and classes."""
+    scores = _pairs(1)(settings)[0]
+    return scores, np.random.default_rng(0).integers(0, WIDTH, len(scores)).astype(np.int32)
+
+
 def _contrasted(settings):
     a, b = _pairs(2)(settings)
     scale = np.abs(a).max(-1, keepdims=True)
     a, b = a / scale, b / scale  # of the size of the margin
     same = (np.arange(len(a)) % 2).astype(np.float32)
     return a.astype(np.float32), b.astype(np.float32), same
+
+
+def _batches(settings):
+    """Batches of three embeddings, and of their partners."""
+    random = np.random.default_rng(settings.seed)
+    shape = (2, max(4, settings.points // 256), 3, WIDTH)
+    a, b = random.normal(size=shape) * np.exp2(random.uniform(-20, 20, (2, shape[1], 1, 1)))
+    return a.astype(np.float32), b.astype(np.float32)
 
 
 def _weighed(settings):
@@ -183,6 +196,18 @@ def _weighted_mean(values, weights):
     return [sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)]
 
 
+def _info_nce(a, b):
+    m = _truth.mp()
+    unit = lambda v: [x / m.sqrt(sum(y * y for y in v)) for x in v]
+    a, b = [unit(v) for v in a], [unit(v) for v in b]
+    cosines = [[sum(x * y for x, y in zip(u, v, strict=True)) for v in b] for u in a]
+    return [-log_softmax(row)[i] for i, row in enumerate(cosines)]
+
+
+def _smooth_labels(y):
+    return [x * 3 / 4 + _truth.mp().mpf(1) / 4 / WIDTH for x in y]
+
+
 def _glu(x):
     m = _truth.mp()
     half = len(x) // 2
@@ -239,7 +264,9 @@ def entries():
     """All of them."""
     p = "losses."
     return [
-        Block("activations.softmax", a.softmax, lambda g, x: (a.softmax_vjp(g, x),), softmax, _rows),
+        Block(
+            "activations.softmax", a.softmax, lambda g, x: (a.softmax_vjp(g, x),), softmax, _rows
+        ),
         Block(
             "activations.log_softmax", a.log_softmax, lambda g, x: (a.log_softmax_vjp(g, x),),
             log_softmax, _rows,
@@ -271,7 +298,7 @@ def entries():
         Block(p + "dice", l.dice, _slope(l.dice_grad), _dice, _distributions, terms=_dice_terms),
         Block(
             p + "categorical_hinge", l.categorical_hinge, _slope(l.categorical_hinge_grad),
-            _categorical_hinge, lambda s: (_pairs(2)(s)[0], _with_classes(s)[1][: len(_pairs(2)(s)[0])]),
+            _categorical_hinge, _scores,
         ),
         Block(
             p + "contrastive", l.contrastive, _slope(l.contrastive_grad, 2), _contrastive,
@@ -290,6 +317,16 @@ def entries():
         Block(
             p + "cosine_distance", l.cosine_distance, _slope(l.cosine_distance_grad, 2),
             _cosine_distance, _pairs(2), wrt=2, unit="relative", bound=1e-6,
+        ),
+        Block(
+            p + "info_nce", lambda a, b: l.info_nce(a, b, 1.0),
+            lambda g, a, b: l.info_nce_vjp(g, a, b, 1.0), _info_nce, _batches, wrt=2,
+            unit="relative", bound=1e-6,
+        ),
+        Block(
+            p + "smooth_labels", lambda y: l.smooth_labels(y, 0.25),
+            lambda g, y: (l.smooth_labels_vjp(g, y, 0.25),), _smooth_labels,
+            lambda settings: _with_labels(settings)[1:],
         ),
         Block(
             p + "weighted_mean", l.weighted_mean, lambda g, v, w: l.weighted_mean_vjp(g, v, w)[:1],

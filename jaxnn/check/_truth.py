@@ -15,22 +15,27 @@ DIGITS = 130
 
 
 @functools.cache
-def mp():
-    """The context of mpmath in which all truth is computed."""
+def library():
+    """The module mpmath."""
     try:
-        module = importlib.import_module("mpmath")
+        return importlib.import_module("mpmath")
     except ImportError:
         raise ImportError(
             "check: mpmath must be installed, got none. "
             "Run: python -m pip install 'jaxnn-functional[check]'."
         ) from None
-    context = module.mp.clone()
+
+
+@functools.cache
+def mp():
+    """The context of mpmath in which all truth is computed."""
+    context = library().mp.clone()
     context.dps = DIGITS
     return context
 
 
 class Jet:
-    """A number with its first and second derivative in x."""
+    """A number with its first and second derivative in x; compares by value."""
 
     __slots__ = ("first", "second", "value")
 
@@ -66,6 +71,9 @@ class Jet:
 
     def __gt__(self, other):
         return self.value > jet(other).value
+
+    def __lt__(self, other):
+        return self.value < jet(other).value
 
     def __abs__(self):
         return self if self.value > 0 else -self
@@ -152,7 +160,7 @@ def relu(x):
 
 
 def relu6(x):
-    return relu(x) if 6 > x.value else jet(6)
+    return relu(x) if x < 6 else jet(6)
 
 
 def leaky_relu(x, slope):
@@ -185,7 +193,7 @@ def gelu_tanh(x):
 
 
 def softplus(x):
-    return log1p(exp(x)) if x.value < 0 else x + log1p(exp(-x))
+    return log1p(exp(x)) if x < 0 else x + log1p(exp(-x))
 
 
 def softsign(x):
@@ -206,7 +214,7 @@ def hard_sigmoid(x):
 
 def hard_swish(x):
     # x = 3 belongs to the upper branch and x = -3 to the lower.
-    if x > -3 and 3 > x.value:
+    if x > -3 and x < 3:
         return x * (x + 3) / 6
     return x if x > 0 else jet(0)
 
