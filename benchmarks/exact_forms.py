@@ -53,7 +53,11 @@ def pairs():
         "log_cosh": (loss.log_cosh, o.log_cosh, two),
         "binary_cross_entropy": (loss.binary_cross_entropy, o.sigmoid_binary_cross_entropy, two),
         "focal": (loss.focal, o.sigmoid_focal_loss, two),
-        "categorical_cross_entropy": (loss.categorical_cross_entropy, o.softmax_cross_entropy, dense),
+        "categorical_cross_entropy": (
+            loss.categorical_cross_entropy,
+            o.softmax_cross_entropy,
+            dense,
+        ),
         "sparse_categorical_cross_entropy": (
             loss.sparse_categorical_cross_entropy,
             o.softmax_cross_entropy_with_integer_labels,

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     )
 
 _LAZY = (
-    "callbacks", "check", "diagnostics", "interop", "plots", "serialization", "sharding", "summary",
+    "callbacks", "check", "diagnostics", "interop", "plots", "serialization", "sharding",
+    "summary",
 )  # fmt: skip
 
 __all__ = [

@@ -1,5 +1,8 @@
 """Softmax and its kin, and the losses of rows, with their truths."""
 
+import itertools
+
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import activations as a
@@ -208,6 +211,40 @@ def _smooth_labels(y):
     return [x * 3 / 4 + _truth.mp().mpf(1) / 4 / WIDTH for x in y]
 
 
+def _sequences(settings):
+    """Logits `[frames, classes]` of every scale, and two labels, equal ones and others."""
+    random = np.random.default_rng(settings.seed)
+    n = 6 if settings.quick else 24
+    z = random.normal(size=(n, 4, 3)) * np.exp2(random.uniform(-4, 5, (n, 1, 1)))
+    return z.astype(np.float32), random.integers(1, 3, (n, 2)).astype(np.int32)
+
+
+def _ctc(z, labels):
+    """Over all paths that read as the labels."""
+    rows = [log_softmax(row) for row in z]
+    total = 0
+    for path in itertools.product(range(len(z[0])), repeat=len(z)):
+        merged = [k for k, _ in itertools.groupby(path)]
+        if [k for k in merged if k] == labels:
+            total += _truth.mp().exp(sum(row[k] for row, k in zip(rows, path, strict=True)))
+    return [-_truth.mp().log(total)]
+
+
+def _projections(settings):
+    """Features of a row, kernel, bias and its class."""
+    random = np.random.default_rng(settings.seed)
+    shapes = ((3,), (3, WIDTH), (WIDTH,))
+    n = 4 if settings.quick else 24
+    arrays = [random.normal(size=(n, *shape)).astype(np.float32) for shape in shapes]
+    return *arrays, random.integers(0, WIDTH, n).astype(np.int32)
+
+
+def _projected(x, kernel, bias, label):
+    columns = zip(*kernel, strict=True)
+    products = [sum(v * w for v, w in zip(x, column, strict=True)) for column in columns]
+    return _sparse([p + b for p, b in zip(products, bias, strict=True)], label)
+
+
 def _glu(x):
     m = _truth.mp()
     half = len(x) // 2
@@ -258,6 +295,11 @@ def _slope(closed_form, count=1):
         return tuple(g * slope for slope in slopes[:count])
 
     return pulled_back
+
+
+def _one_sequence(f):
+    """CTC, or its gradient, of whole sequences."""
+    return lambda z, labels: f(z, labels, jnp.int32(len(z)), jnp.int32(len(labels)))
 
 
 def entries():
@@ -322,6 +364,19 @@ def entries():
             p + "info_nce", lambda a, b: l.info_nce(a, b, 1.0),
             lambda g, a, b: l.info_nce_vjp(g, a, b, 1.0), _info_nce, _batches, wrt=2,
             unit="relative", bound=1e-6,
+        ),
+        Block(
+            p + "ctc", _one_sequence(l.ctc),
+            lambda g, *args: (g * _one_sequence(l.ctc_grad)(*args),),
+            _ctc, _sequences, unit="relative", bound=1e-6,
+            # The gradient is a difference of probabilities, and the loss one of sums of them.
+            terms=lambda z, labels: {"value": 1.0, "first": 1.0},
+        ),
+        Block(
+            p + "projected_cross_entropy",
+            lambda x, *rest: l.projected_cross_entropy(x, *rest, chunk_size=2),
+            lambda g, x, *rest: l.projected_cross_entropy_vjp(g, x, *rest, chunk_size=2),
+            _projected, _projections, wrt=3, unit="relative", bound=1e-6, forward=False,
         ),
         Block(
             p + "smooth_labels", lambda y: l.smooth_labels(y, 0.25),

@@ -23,9 +23,9 @@ from jaxnn.losses._common import (
     probabilities as _probabilities,
 )
 from jaxnn.losses._softmax import (
-    hot_rows,
     cross_entropy,
     cross_entropy_slope,
+    hot_rows,
     sparse_cross_entropy,
     sparse_slope,
 )
