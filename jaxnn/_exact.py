@@ -10,10 +10,13 @@ Below, e stands for exp(-|x|), which never overflows.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 
@@ -37,24 +40,80 @@ def derivative(first) -> Callable[[Callable], Callable]:
     return install
 
 
+def install(core: jax.custom_jvp, *slopes) -> None:
+    """Makes `slope(tangent, *primals)`, one for each argument, the derivative of `core`.
+
+    Unlike `defjvps`, it leaves out constants: a label at infinity times a tangent of 0 is NaN.
+    """
+
+    def jvp(primals, tangents):
+        pairs = zip(slopes, tangents, strict=True)
+        varies = lambda t: t is not None and not isinstance(t, SymbolicZero)
+        terms = [s(t, *primals) for s, t in pairs if varies(t)]
+        return core(*primals), sum(terms[1:], terms[0])
+
+    core.defjvp(jvp, symbolic_zeros=True)
+
+
 # Building blocks
 
 
 def product(a, b):
     """The product a * b and its rounding error (Dekker 1971); 0 where too tiny or huge for it."""
-    p = a * b
+    p = rounded(a * b)
     (a_high, a_low), (b_high, b_low) = _halves(a, p.dtype), _halves(b, p.dtype)
     error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
     known = (jnp.abs(p) > 1e-20) & (jnp.abs(p) < 1e6)
     return p, jax.lax.stop_gradient(jnp.where(known, error, 0))
 
 
+def exact_difference(x: Array, y: Array) -> tuple[Array, Array]:
+    """x - y and its rounding error (Knuth's two-sum), which is 0 at infinity."""
+    difference = x - y
+    back = difference - x
+    error = (x - (difference - back)) - (y + back)
+    return difference, jax.lax.stop_gradient(jnp.where(jnp.isfinite(error), error, 0))
+
+
+@jax.custom_jvp
+def rounded(p):
+    """p, of which no compiler fuses the rounding away: it would turn p + c into one operation."""
+    return jnp.minimum(p, jnp.finfo(p.dtype).max)
+
+
+rounded.defjvps(lambda t, _, p: t)
+
+
 def _halves(a, dtype):
-    """The upper and the lower half of the digits of a (Veltkamp)."""
-    a = jnp.asarray(a, dtype)
-    scaled = (2.0 ** math.ceil((jnp.finfo(dtype).nmant + 1) / 2) + 1) * a
-    high = scaled - (scaled - a)
+    """The upper and the lower half of the digits of a, whose products are exact.
+
+    By bits: Veltkamp's splitting by products is open to the same fusion.
+    """
+    a = jax.lax.stop_gradient(jnp.asarray(a, dtype))
+    bits = jnp.finfo(dtype).bits
+    kind = jnp.dtype(f"uint{bits}")
+    upper = np.asarray(2**bits - 2 ** (jnp.finfo(dtype).nmant // 2 + 1), kind)
+    high = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(a, kind) & upper, dtype)
     return high, a - high
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def others(powers, top, axis):
+    """Of exponentials that are 1 at the top: their sum less 1, with all its digits; and the tops.
+
+    Of several at the top all but one are others: counted, for to choose one takes an argmax,
+    which is slow on CPU.
+    """
+    count = top.sum(axis, keepdims=True, dtype=powers.dtype)
+    rest = jnp.where(top, 0, powers).sum(axis, keepdims=True)
+    return rest + jnp.maximum(count - 1, 0), count
+
+
+# Installed because what is counted has a slope too.
+@others.defjvp
+def _others_jvp(axis, primals, tangents):
+    total, count = others(*primals, axis)
+    return (total, count), (tangents[0].sum(axis, keepdims=True), jnp.zeros_like(count))
 
 
 # x + _SHIFT is exact for such x as need it, and exp(-_SHIFT) is a float32 to 1e-11 (by search).
@@ -239,12 +298,12 @@ _exp_ratio.defjvps(
 )
 
 
-# Swish, with u = beta x, and s(u) = u sigmoid(u)
+# Swish, with u = beta x, and s(u) = u sigmoid(u). A beta of None is 1, and costs no product.
 
 
 def _scaled(x, beta):
     """u > 0, -|u| (bounded) with its rounding error, and e."""
-    u, error = product(beta, x)
+    u, error = (x, jnp.zeros_like(x)) if beta is None else product(beta, x)
     n = folded(u)
     return u > 0, n, jnp.where(u > 0, -error, error), jnp.exp(n)
 
@@ -262,9 +321,10 @@ def swish(x, beta):
     return jnp.where(positive, x / (1 + e), times_exp(_finite(x) / (1 + e), n, error))
 
 
-swish.defjvps(
-    lambda t, _, x, beta: t * swish_slope(x, beta),
-    lambda t, _, x, beta: t * (_finite(x) * (_finite(x) * sigmoid_slope(beta * x))),
+install(
+    swish,
+    lambda t, x, beta: t * swish_slope(x, beta),
+    lambda t, x, beta: t * (_finite(x) * (_finite(x) * sigmoid_slope(beta * x))),
 )
 
 
@@ -282,9 +342,10 @@ def _times_bend(q, x, beta):
     return times_exp(q * (2 + n + error + e * (2 - n)) / (1 + e) ** 3, n, error)
 
 
-swish_slope.defjvps(
-    lambda t, _, x, beta: t * _times_bend(beta, x, beta),
-    lambda t, _, x, beta: t * (_finite(x) * _times_bend(1.0, x, beta)),
+install(
+    swish_slope,
+    lambda t, x, beta: t * _times_bend(1.0 if beta is None else beta, x, beta),
+    lambda t, x, beta: t * (_finite(x) * _times_bend(1.0, x, beta)),
 )
 
 
@@ -302,6 +363,13 @@ _MILLS = (
     4.0553024060159285e-07, 5.05720137834969e-07, -8.50303430432296e-09,
     -7.577732221680284e-08, -7.215740819900356e-09, 4.290878487813937e-09,
 )  # fmt: skip
+# The same to 4e-10, which is enough for float32.
+_MILLS_SHORT = (
+    0.47205320655028354, -0.09670347704923736, 0.013999631021360601, 0.028600346006480377,
+    -0.032197785570131796, 0.017936369233436528, -0.005002594717629511,
+    -0.00028723923600250975, 0.0006949549387494351, -8.991107124303166e-05,
+    -8.631828063512135e-05, 1.5169106591684718e-05, 1.016311036605768e-05,
+)  # fmt: skip
 
 
 def _gaussian(x):
@@ -314,7 +382,7 @@ def _gaussian(x):
 def _mills(z):
     """Phi(-z) exp(z^2 / 2): what is left of the tail without its exponential."""
     t, total = (z - 4) / (z + 4), 0.0
-    for c in reversed(_MILLS):
+    for c in reversed(_MILLS if z.dtype == jnp.float64 else _MILLS_SHORT):
         total = total * t + c
     return total / (z + 1)
 

@@ -45,6 +45,8 @@ ALLOWED = {
     "diagnostics": BASE | {"jaxnn.diagnostics", "numpy"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
+    # mpmath and the peers are loaded by name, when they are asked for.
+    "check": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.check", "numpy", "tqdm"},
 }  # fmt: skip
 
 

@@ -57,43 +57,39 @@ def _masked(name, x, where):
     return jnp.where(where, x, -jnp.inf)
 
 
-# The derivative of softmax cancels where a row is nearly one-hot: 1 - s rounds to 0. Rows and
-# columns of the Jacobian sum to zero, so both rules below take the entries relative to that of
-# the top logit, and leave to the top what balances the others: exact in forward and reverse mode.
+# The derivative of softmax cancels where a row is nearly one-hot, and 1 - s rounds to 0. So the
+# mean <s, t> is subtracted twice: what rounding left of it the first time, the second finds. That
+# is exact in forward mode and, transposed, in reverse mode too.
 
 
-def _is_top(x, axis):
-    """True at the largest entry along `axis`, the first of equals."""
-    places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
-    largest = (x == x.max(axis, keepdims=True)) | jnp.isnan(x)
-    # Two plain reductions: XLA's argmax is slow on CPU.
-    return places == jnp.where(largest, places, x.shape[axis]).min(axis, keepdims=True)
-
-
-def _from_top(t, top, axis):
-    """t less its entry at the top, where it is therefore 0."""
-    return jnp.where(top, 0, t - jnp.where(top, t, 0).sum(axis, keepdims=True))
-
-
-def _balanced(t, top, axis):
-    """t, with what makes it sum to zero at the top."""
-    others = jnp.where(top, 0, t)
-    return jnp.where(top, -others.sum(axis, keepdims=True), others)
+def _centred(t, s, axis):
+    """t less its mean under the weights s."""
+    for _ in range(2):
+        t = t - (s * t).sum(axis, keepdims=True)
+    return t
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _softmax(x, axis):
-    top = x.max(axis, keepdims=True)
-    e = jnp.exp(x - jnp.where(top == -jnp.inf, 0, top))
+    _, _, e = _from_largest(x, axis)
     total = e.sum(axis, keepdims=True)
     return e / jnp.where(total == 0, 1, total)
 
 
+def _from_largest(x, axis):
+    """x less its largest entry, the rounding error of that, and the exponential of both.
+
+    The error counts: exp makes of half a unit in the last place of -60 thirty of its own.
+    """
+    top = x.max(axis, keepdims=True)
+    below, error = _exact.exact_difference(x, jnp.where(top == -jnp.inf, 0, top))
+    return below, error, jnp.exp(below) * (1 + error)
+
+
 def _softmax_jacobian(t, x, axis):
     """The Jacobian of softmax, which is symmetric, times t."""
-    s, top = _softmax(x, axis), _is_top(x, axis)
-    h = _from_top(t, top, axis)
-    return _balanced(s * (h - (s * h).sum(axis, keepdims=True)), top, axis)
+    s = _softmax(x, axis)
+    return s * _centred(t, s, axis)
 
 
 def softmax_vjp(
@@ -138,10 +134,9 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _log_softmax(x, axis):
-    top = x.max(axis, keepdims=True)
-    shifted = x - jnp.where(top == -jnp.inf, 0, top)
-    others = jnp.where(_is_top(x, axis), 0, jnp.exp(shifted)).sum(axis, keepdims=True)
-    return shifted - jnp.log1p(others)
+    below, error, e = _from_largest(x, axis)
+    others, _ = _exact.others(e, below == 0, axis)
+    return below + (error - jnp.log1p(others))
 
 
 def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
@@ -149,8 +144,10 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
     x = _masked("log_softmax_vjp", x, None)
 
     def pull(g, x):
-        plain = g - _softmax(x, axis) * g.sum(axis, keepdims=True)
-        return _balanced(plain, _is_top(x, axis), axis)
+        s = _softmax(x, axis)
+        for _ in range(2):  # as `_centred`, transposed
+            g = g - s * g.sum(axis, keepdims=True)
+        return g
 
     return _exact.rounded_once(pull, jnp.asarray(g), x) if x.size else x
 
@@ -159,9 +156,7 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x,) = primals
-    h = _from_top(tangents[0], _is_top(x, axis), axis)
-    s = _softmax(x, axis)
-    return _log_softmax(x, axis), h - (s * h).sum(axis, keepdims=True)
+    return _log_softmax(x, axis), _centred(tangents[0], _softmax(x, axis), axis)
 
 
 def maxout(x: ArrayLike, pieces: int) -> Array:
@@ -190,6 +185,14 @@ def maxout(x: ArrayLike, pieces: int) -> Array:
     groups = _groups("maxout", x, pieces)
     # Selected rather than `max`ed: JAX would share the gradient of ties.
     return jnp.where(_is_top(groups, -1), groups, 0).sum(-1)
+
+
+def _is_top(x, axis):
+    """True at the largest entry along `axis`, the first of equals."""
+    places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
+    largest = (x == x.max(axis, keepdims=True)) | jnp.isnan(x)
+    # Two plain reductions: XLA's argmax is slow on CPU.
+    return places == jnp.where(largest, places, x.shape[axis]).min(axis, keepdims=True)
 
 
 def _groups(name, x, pieces):

@@ -32,12 +32,20 @@ def linear(x: ArrayLike) -> Array:
         >>> linear(jnp.array([-1.0, 2.0]))
         Array([-1.,  2.], dtype=float32)
     """
-    return elementwise("linear", lambda x: x, x)
+    return elementwise("linear", _linear, x)
 
 
 def linear_grad(x: ArrayLike) -> Array:
-    """Derivative of `linear`: 1 everywhere."""
-    return elementwise("linear_grad", jnp.ones_like, x)
+    """Derivative of `linear`: 1 everywhere, and NaN where x is."""
+    return elementwise("linear_grad", _one, x)
+
+
+def _one(x):
+    return jnp.where(jnp.isnan(x), jnp.nan, jnp.ones_like(x))
+
+
+# Installed to let NaN through.
+_linear = _exact.derivative(_one)(lambda x: x)
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -131,12 +139,18 @@ def swish(x: ArrayLike, beta: ArrayLike = 1.0) -> Array:
     Reference:
         Ramachandran, Zoph and Le, "Searching for activation functions", 2017.
     """
-    return elementwise("swish", _exact.swish, x, beta)
+    return _swish("swish", _exact.swish, x, beta)
 
 
 def swish_grad(x: ArrayLike, beta: ArrayLike = 1.0) -> Array:
     r"""Derivative of `swish` in x, \( \sigma(\beta x) + \beta x\,\sigma'(\beta x) \)."""
-    return elementwise("swish_grad", _exact.swish_slope, x, beta)
+    return _swish("swish_grad", _exact.swish_slope, x, beta)
+
+
+def _swish(name, f, x, beta):
+    if isinstance(beta, (int, float)) and beta == 1:
+        return elementwise(name, lambda x: f(x, None), x)
+    return elementwise(name, f, x, beta)
 
 
 def gelu(x: ArrayLike, approximate: bool = False) -> Array:

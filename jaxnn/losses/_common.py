@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.custom_derivatives import SymbolicZero
 
 from jaxnn import _checks
+from jaxnn._exact import exact_difference as exact_difference
+from jaxnn._exact import install as install
 
 
 def inputs(function: str, /, **arrays) -> tuple[list[Array], jnp.dtype]:
@@ -95,20 +96,6 @@ def positive(function: str, **numbers) -> None:
     _checks.values(function, lambda n: n > 0, "be positive", "Pass a number above 0.", **numbers)
 
 
-def install(core: jax.custom_jvp, *slopes) -> None:
-    """Makes `slope(tangent, *primals)`, one for each argument, the derivative of `core`.
-
-    Unlike `defjvps`, it leaves out constants: a label at infinity times a tangent of 0 is NaN.
-    """
-
-    def jvp(primals, tangents):
-        pairs = zip(slopes, tangents, strict=True)
-        terms = [s(t, *primals) for s, t in pairs if not isinstance(t, SymbolicZero)]
-        return core(*primals), sum(terms[1:], terms[0])
-
-    core.defjvp(jvp, symbolic_zeros=True)
-
-
 def elementwise(slope):
     """The rule of an elementwise or per-row slope."""
     return lambda t, *primals: t * slope(*primals)
@@ -123,14 +110,6 @@ def times_difference(c: Array, x: Array, y: Array) -> Array:
     """c (x - y), also where x - y alone overflows."""
     difference = x - y
     return jnp.where(jnp.isinf(difference), 2 * c * (x / 2 - y / 2), c * difference)
-
-
-def exact_difference(x: Array, y: Array) -> tuple[Array, Array]:
-    """x - y and its rounding error (Knuth's two-sum), which is 0 at infinity."""
-    difference = x - y
-    back = difference - x
-    error = (x - (difference - back)) - (y + back)
-    return difference, jax.lax.stop_gradient(jnp.where(jnp.isfinite(error), error, 0))
 
 
 def exact_sum(x: Array, y: Array) -> tuple[Array, Array]:

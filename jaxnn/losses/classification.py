@@ -271,7 +271,7 @@ def focal(logits: Array, labels: Array, gamma: float = 2.0) -> Array:
         Lin et al., "Focal loss for dense object detection", ICCV 2017.
     """
     z, y, power, dtype = _focal_inputs("focal", logits, labels, gamma)
-    return (y * _focal(z, power) + (1 - y) * _focal(-z, power)).astype(dtype)
+    return (_share(y, z, power) + _share(1 - y, -z, power)).astype(dtype)
 
 
 def focal_grad(logits: Array, labels: Array, gamma: float = 2.0) -> Array:
@@ -288,6 +288,12 @@ def _focal_inputs(function, logits, labels, gamma):
     least = "Pass 0 for cross entropy, 2 as in the paper."
     _checks.values(function, lambda gamma: gamma >= 0, "be at least 0", least, gamma=gamma)
     return z, fractions(function, labels=y), jnp.asarray(gamma, z.dtype), dtype
+
+
+def _share(weight, z, gamma):
+    """The loss of one class by its weight; 0 without any, also where the loss is infinite."""
+    unused = weight == 0
+    return jnp.where(unused, 0, weight * _focal(jnp.where(unused, 0, z), gamma))
 
 
 @jax.custom_jvp

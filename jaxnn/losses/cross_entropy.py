@@ -22,7 +22,13 @@ from jaxnn.losses._common import (
 from jaxnn.losses._common import (
     probabilities as _probabilities,
 )
-from jaxnn.losses._softmax import class_rows, cross_entropy, cross_entropy_slope
+from jaxnn.losses._softmax import (
+    cross_entropy,
+    cross_entropy_slope,
+    hot_rows,
+    sparse_cross_entropy,
+    sparse_slope,
+)
 
 __all__ = [
     "binary_cross_entropy",
@@ -286,8 +292,8 @@ def sparse_categorical_cross_entropy(
         ['0.693', '2.06e-09', '0']
     """
     name = "sparse_categorical_cross_entropy"
-    z, y, dtype = _sparse(name, logits, labels, ignore_index)
-    return cross_entropy(z, y).astype(dtype)
+    *primals, dtype = _sparse(name, logits, labels, ignore_index)
+    return sparse_cross_entropy(*primals).astype(dtype)
 
 
 def sparse_categorical_cross_entropy_grad(
@@ -295,21 +301,19 @@ def sparse_categorical_cross_entropy_grad(
 ) -> Array:
     r"""Gradient in the logits: softmax, less 1 at the label; zeros in rows that are ignored."""
     name = "sparse_categorical_cross_entropy_grad"
-    z, y, dtype = _sparse(name, logits, labels, ignore_index)
-    return cross_entropy_slope(z, y).astype(dtype)
+    *primals, dtype = _sparse(name, logits, labels, ignore_index)
+    return sparse_slope(*primals).astype(dtype)
 
 
 def _sparse(function, logits, labels, ignore_index):
-    """Logits and one-hot rows, both zero where ignored; XLA fuses the rows, so they cost little."""
+    """Logits, one-hot rows, which XLA fuses, and a weight per row: 0 where it is ignored."""
     _classes(function, logits)
     (z,), dtype = inputs(function, logits=logits)
     _checks.integer(function, labels=labels)
     _checks.one_per_row(function, z, labels=labels)
-    if ignore_index is not None:
-        ignored = jnp.asarray(labels) == ignore_index
+    ignored = None if ignore_index is None else jnp.asarray(labels) == ignore_index
+    if ignored is not None:
         labels = constant(lambda ids: jnp.where(ids == ignore_index, 0, ids), labels)
         z = jnp.where(ignored[..., None], 0, z)
-    one_hot = class_rows(function, labels, z)
-    if ignore_index is not None:
-        one_hot = jnp.where(ignored[..., None], 0, one_hot)
-    return z, one_hot, dtype
+    hot, weight = hot_rows(function, labels, z)
+    return z, hot, weight if ignored is None else jnp.where(ignored, 0, weight), dtype

@@ -1,0 +1,223 @@
+"""The measurement of accuracy: its truths, its verdicts, its command, and what it catches."""
+
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from jaxnn import activations, check, losses
+from jaxnn.check import (
+    _activations,
+    _cli,
+    _peers,
+    _points,
+    _run,
+    _truth,
+    _ulp,
+)
+
+SETTINGS = _run.Settings(128, 0, True, ())
+
+
+@pytest.fixture(scope="module")
+def report():
+    """A few functions of every kind, quickly."""
+    return check.run("tanh", "huber", "softmax", "dense", "adam", "clip_by_norm", quick=True)
+
+
+def test_what_is_measured_keeps_the_promise(report):
+    assert report.checks > 5000
+    assert report.failures == 0, [row.measured.worst_input for row in report.rows]
+
+
+@pytest.mark.slow
+def test_everything_measured_keeps_the_promise():
+    report = check.run()
+    assert report.totals(elementwise=True)[0] >= 230_000
+    assert report.failures == 0, [
+        (row.name, row.dtype, row.measured.worst_input)
+        for row in report.rows
+        if row.measured.failures
+    ]
+
+
+def test_the_report_has_a_row_and_a_column_for_everything(report):
+    page = report.markdown()
+    for column in ("function", "dtype", "value", "f′", "f″", "checks", "verdict", "worst input"):
+        assert f" {column} |" in page
+    rows = json.loads(report.json())["rows"]
+    assert [row["name"] for row in rows] == [row.name for row in report.rows]
+    tanh = rows[0]
+    assert tanh["bounds"] == {"value": 4, "first": 6, "second": 8}
+    assert 0 < tanh["measured"]["worst"]["second"] <= 8
+    assert tanh["measured"]["checks"] > 1000
+    assert str(jax.__version__) in page
+    assert "`tanh`" in page
+
+
+def planted(monkeypatch, **changes):
+    """Replaces the catalogue of activations by tanh alone, with something wrong."""
+    entry = next(e for e in _activations.entries() if e.name == "activations.tanh")
+    monkeypatch.setattr(_activations, "entries", lambda: [replace(entry, **changes)])
+
+
+@pytest.mark.parametrize("wrong", [
+    {"closed_form": lambda x: 1 - activations.tanh(x) ** 2},  # cancels from 8 on
+    {"f": lambda x: activations.tanh(x) * (1 + 8e-7)},  # 7 units in the last place
+    {"closed_form": lambda x: jnp.nan_to_num(activations.tanh_grad(x))},  # hides NaN
+])  # fmt: skip
+def test_a_wrong_formula_is_caught(monkeypatch, tmp_path, capsys, wrong):
+    planted(monkeypatch, **wrong)
+    output = tmp_path / "accuracy"
+    assert _cli.main(["tanh", "--quick", "--output", str(output)]) == 1
+    assert "failed" in output.with_suffix(".md").read_text()
+    assert json.loads(output.with_suffix(".json").read_text())["failures"] > 0
+    assert "failed" in capsys.readouterr().out
+
+
+def test_the_command_succeeds_where_the_promise_is_kept(monkeypatch, tmp_path, capsys):
+    output = tmp_path / "accuracy"
+    assert _cli.main(["relu", "--quick", "--output", str(output), "--against", "jax"]) == 0
+    printed = capsys.readouterr().out
+    assert "0 failures" in printed
+    assert "| jax |" in printed
+
+
+def test_a_peer_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(_peers, "installed", lambda name: name != "keras")
+    report = check.run("relu", quick=True, against=["jax", "keras"])
+    assert "keras is not installed" in report.markdown()
+    assert report.missing == ["keras"]
+    assert set(report.rows[0].peers) == {"jax"}
+
+
+def test_peers_are_measured_at_the_same_points():
+    report = check.run("tanh", "log_cosh", quick=True, against=["jax", "optax"])
+    tanh, log_cosh = report.rows
+    assert tanh.peers["jax"].failures > 0  # the gradient is 0 from 8 on
+    assert tanh.peers["optax"] == ""
+    assert log_cosh.peers["optax"].failures > 0
+
+
+def test_bad_requests_say_what_to_do(monkeypatch, capsys):
+    with pytest.raises(ValueError, match="Did you mean tanh"):
+        check.run("tanhh")
+    with pytest.raises(ValueError, match="against must name some of jax"):
+        check.run("tanh", against=["numpy"])
+    with pytest.raises(ValueError, match="points must be at least 128"):
+        check.run("tanh", points=10)
+    assert _cli.main(["nonsense"]) == 2
+    assert "Did you mean" in capsys.readouterr().err
+
+
+def test_without_mpmath_the_extra_is_named(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    _truth.library.cache_clear()
+    _truth.mp.cache_clear()
+    monkeypatch.setattr(_truth.importlib, "import_module", missing)
+    with pytest.raises(ImportError, match=r"pip install 'jaxnn-functional\[check\]'"):
+        check.run("tanh")
+
+
+def test_every_activation_and_loss_is_measured():
+    measured = {entry.name.split("(")[0].split(" ")[0] for entry in _run.catalogue()}
+    for module in (activations, losses):
+        short = module.__name__.removeprefix("jaxnn.")
+        public = {n for n in module.__all__ if not n.endswith(("_grad", "_vjp"))}
+        missing = {n for n in public if f"{short}.{n}" not in measured}
+        assert not missing, f"give {missing} an entry in jaxnn/check"
+
+
+# The truth itself
+
+
+def definitions():
+    m = mpmath
+    sigmoid = lambda x: 1 / (1 + m.exp(-x))
+    return {
+        "sigmoid": sigmoid,
+        "tanh": m.tanh,
+        "log_sigmoid": lambda x: m.log(sigmoid(x)),
+        "softplus": lambda x: m.log(1 + m.exp(x)),
+        "softsign": lambda x: x / (1 + abs(x)),
+        "mish": lambda x: x * m.tanh(m.log(1 + m.exp(x))),
+        "gelu": lambda x: x * m.ncdf(x),
+        "selu": lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * m.expm1(x)),
+        "hard_swish": lambda x: x * min(max(x + 3, 0), 6) / 6,
+        "gelu_tanh": lambda x: (
+            x / 2 * (1 + m.tanh(m.sqrt(2 / m.pi) * (x + m.mpf("0.044715") * x**3)))
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", definitions())
+def test_truth_and_its_derivatives_are_those_of_the_definition(name):
+    points = [-20.3, -4.1, -0.7, 1e-3, 0.4, 2.2, 31.7]
+    high, _ = _truth.evaluate(getattr(_truth, name), points)
+    with mpmath.workdps(120):
+        for order in range(3):
+            for x, found in zip(points, high[order], strict=True):
+                expected = mpmath.diff(definitions()[name], mpmath.mpf(x), order)
+                assert abs(found - expected) <= 1e-14 * abs(expected) + 1e-45, (order, x)
+
+
+def test_truth_at_the_ends():
+    high, _ = _truth.evaluate(_truth.mish, [np.inf, -np.inf, np.nan, -1e30])
+    np.testing.assert_array_equal(high[0], [np.inf, 0, np.nan, 0])
+    np.testing.assert_array_equal(high[1], [1, 0, np.nan, 0])
+
+
+@pytest.mark.parametrize(("got", "truth", "error"), [
+    (1.0, 1.0, 0), (np.float32(1 + 2**-23), 1.0, 1), (0.0, 1e-30, 2.0**23), (0.0, 1e-39, 0),
+    (np.nan, 1.0, np.inf), (1.0, np.nan, np.inf), (np.nan, np.nan, 0), (np.inf, 1e39, 0),
+    (-np.inf, 1e39, np.inf), (np.inf, 1e38, np.inf), (-1.0, 1.0, 2.0**24),
+])  # fmt: skip
+def test_units_in_the_last_place(got, truth, error):
+    found = _ulp.ulps(np.array([got]), np.array([truth]), np.array([0.0]), jnp.float32)[0]
+    assert found == pytest.approx(error, rel=1) if 1 < error < np.inf else found == error
+
+
+def test_points_reach_every_binade_and_all_special_values():
+    x = _points.line(2048, near=(3.0,))
+    assert len(x) == 2048
+    assert {0.0, 1.0, np.inf, -np.inf, 3.0} <= set(x[~np.isnan(x)].tolist())
+    finite = x[np.isfinite(x) & (x != 0)]
+    assert np.abs(finite).min() >= 2.0**-126
+    assert len(np.unique(np.frexp(finite)[1])) > 230
+    for kind in _points.SHORT:
+        assert _points.exact_in(x, kind).sum() > 400
+    assert ((np.abs(x - 3) < 1e-4) & (x != 3)).sum() > 20
+
+
+# A function of one's own
+
+
+def test_gradient_accepts_what_is_right_and_catches_what_is_wrong():
+    x = jnp.array([-30.0, -2.0, 0.5, 3.0, 30.0])
+    sigmoid = lambda x: 1 / (1 + jnp.exp(-x))
+    truth = lambda x: 1 / (1 + mpmath.exp(-x))
+    naive = lambda x: sigmoid(x) * (1 - sigmoid(x))
+    good = check.gradient(sigmoid, x, activations.sigmoid_grad, truth)
+    assert good.passed
+    assert set(good.errors) == {
+        "closed form to finite differences", "closed form to truth", "autodiff to truth",
+    }  # fmt: skip
+    wrong = check.gradient(sigmoid, x, lambda x: sigmoid(x) ** 2)
+    assert not wrong.passed
+    assert "FAILED" in str(wrong)
+    cancelling = check.gradient(sigmoid, x, naive, truth)
+    assert not cancelling.passed
+    assert cancelling.at["closed form to truth"] == 30.0
+
+
+def test_gradient_finds_the_closed_form_beside_a_function():
+    x = jnp.array([-2.0, 0.5])
+    assert check.gradient(activations.mish, x).passed
+    with pytest.raises(ValueError, match="one derivative per point"):
+        check.gradient(jnp.sin, x, lambda x: jnp.cos(x)[:1])
