@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = (
-    "callbacks", "check", "diagnostics", "interop", "plots", "serialization", "sharding",
-    "summary",
+    "callbacks", "check", "diagnostics", "interop", "plots", "serialization", "sharding", "summary",
 )  # fmt: skip
 
 __all__ = [
