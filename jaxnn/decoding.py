@@ -105,50 +105,60 @@ def ctc_beam_search(
 
 
 def _search(log_y, on, blank, beams):
-    """Beam search of one sequence."""
+    """Beam search of one sequence: log y `[time, classes]`, and which frames count."""
     time, classes = log_y.shape
-    place, every = jnp.arange(time, dtype=jnp.int32), jnp.arange(classes, dtype=jnp.int32)
 
     def step(state, frame):
         labels, lengths, in_blank, in_label = state
         log_y, on = frame
-        total = jnp.logaddexp(in_blank, in_label)
-        end = place == lengths[:, None] - 1
-        last = jnp.where(end, labels, 0).sum(-1, dtype=jnp.int32)
-        repeats = every == jnp.where(lengths > 0, last, -1)[:, None]
-        longer = jnp.where(repeats, in_blank[:, None], total[:, None]) + log_y
-        longer = longer.at[:, blank].set(-jnp.inf)
-        # Where a beginning less its last label is kept, too, the two meet, and are one.
-        parents = jnp.where(end, blank, labels)
-        meets = (parents[:, None] == labels).all(-1) & (lengths[:, None] == lengths + 1)
-        meets &= (total > -jnp.inf)[:, None]
-        onward = jnp.where(meets, longer[:, last].T, -jnp.inf)
-        gone = (meets[:, :, None] & (last[:, None, None] == every)).any(0)
-        longer = jnp.where(gone, -jnp.inf, longer)
-
-        in_blank = total + log_y[blank]
+        longer, met, last = _longer(state, log_y, blank)
+        in_blank = jnp.logaddexp(in_blank, in_label) + log_y[blank]
         in_label = jnp.where(lengths > 0, in_label + log_y[last], -jnp.inf)
-        in_label = jnp.logaddexp(in_label, jax.nn.logsumexp(onward, -1))
+        in_label = jnp.logaddexp(in_label, met)
+
         scores = jnp.concatenate([jnp.logaddexp(in_blank, in_label), longer.ravel()])
-        _, chosen = lax.top_k(scores, beams)
+        best, chosen = lax.top_k(scores, beams)
         grows = chosen >= beams
         source = jnp.where(grows, (chosen - beams) // classes, chosen)
-        new = jnp.where(grows, (chosen - beams) % classes, blank).astype(jnp.int32)
-        after = (place == lengths[source, None]) & grows[:, None]
-        state_then = (
-            jnp.where(after, new[:, None], labels[source]),
+        added = ((chosen - beams) % classes).astype(jnp.int32)
+        here = grows[:, None] & (jnp.arange(time, dtype=jnp.int32) == lengths[source, None])
+        new = (
+            jnp.where(here, added[:, None], labels[source]),
             lengths[source] + grows.astype(jnp.int32),
             jnp.where(grows, -jnp.inf, in_blank[source]),
-            jnp.where(grows, scores[chosen], in_label[source]),
+            jnp.where(grows, best, in_label[source]),
         )
-        return jax.tree.map(lambda a, b: jnp.where(on, a, b), state_then, state), None
+        return jax.tree.map(lambda a, b: jnp.where(on, a, b), new, state), None
 
-    empty = jnp.full((beams, time), blank, jnp.int32), jnp.zeros(beams, jnp.int32)
     nothing = jnp.full(beams, -jnp.inf, log_y.dtype)
-    (labels, lengths, in_blank, in_label), _ = lax.scan(
-        step, (*empty, nothing.at[0].set(0), nothing), (log_y, on)
-    )
+    empty = jnp.full((beams, time), blank, jnp.int32), jnp.zeros(beams, jnp.int32)
+    start = (*empty, nothing.at[0].set(0), nothing)
+    (labels, lengths, in_blank, in_label), _ = lax.scan(step, start, (log_y, on))
     return labels, lengths, jnp.logaddexp(in_blank, in_label)
+
+
+def _longer(state, log_y, blank):
+    """What one more label leads to, as logarithms of probabilities.
+
+    Of each beginning with each label behind it, `[beams, classes]`, minus infinity where that is
+    kept as a beginning itself: what it adds to those, `[beams]`. Also the last label of each.
+    """
+    labels, lengths, in_blank, in_label = state
+    total = jnp.logaddexp(in_blank, in_label)
+    end = jnp.arange(labels.shape[1], dtype=jnp.int32) == lengths[:, None] - 1
+    last = jnp.where(end, labels, 0).sum(-1, dtype=jnp.int32)
+    classes = jnp.arange(len(log_y), dtype=jnp.int32)
+    repeats = (classes == last[:, None]) & (lengths > 0)[:, None]
+    longer = jnp.where(repeats, in_blank[:, None], total[:, None]) + log_y
+    longer = longer.at[:, blank].set(-jnp.inf)
+
+    parents, used = jnp.where(end, blank, labels), total > -jnp.inf
+    follows = (parents[:, None] == labels).all(-1) & (lengths[:, None] == lengths + 1)
+    follows &= used[:, None] & used
+    kept, parent = follows.any(-1), follows.argmax(-1)
+    met = jnp.where(kept, longer[parent, last], -jnp.inf)
+    gone = jnp.where(kept, parent, len(longer)), last
+    return longer.at[gone].set(-jnp.inf, mode="drop"), met, last
 
 
 def _frames(function, logits, logit_lengths, blank):
