@@ -166,9 +166,7 @@ def _frames(function, logits, logit_lengths, blank):
     _checks.integer(function, logit_lengths=lengths)
     _checks.one_per_row(function, z[..., 0], logit_lengths=lengths)
     inside = lambda lengths: (lengths >= 0) & (lengths <= time)
-    _checks.values(
-        function, inside, f"lie in [0, {time}]", "Count frames.", logit_lengths=lengths
-    )
+    _checks.values(function, inside, f"lie in [0, {time}]", "Count frames.", logit_lengths=lengths)
     lengths = jnp.asarray(lengths, jnp.int32)
     on = jnp.arange(time, dtype=jnp.int32) < lengths[..., None]
     return z.astype(_checks.wide(z.dtype)), on, inside(lengths)
