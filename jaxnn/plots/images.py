@@ -43,7 +43,7 @@ def filters(kernel: Any, ax: Axes | None = None) -> Axes:
     Example:
         >>> ax = filters(np.random.default_rng(0).normal(size=(3, 3, 1, 8)))
         >>> ax.get_xlabel(), ax.images[0].get_array().shape    # 2 rows of 4, and lines between
-        ('8 filters of 3 × 3', (9, 17))
+        ('8 filters of 3 × 3', (7, 15))
     """
     kernel = _finite("filters", "kernel", kernel, 4, "[height, width, inputs, outputs]")
     height, width, inputs, outputs = kernel.shape
@@ -75,7 +75,7 @@ def feature_maps(maps: Any, ax: Axes | None = None) -> Axes:
     Example:
         >>> ax = feature_maps(np.random.default_rng(0).normal(size=(5, 6, 4)))
         >>> ax.get_xlabel(), ax.images[0].get_array().shape
-        ('4 feature maps of 5 × 6', (11, 13))
+        ('4 feature maps of 5 × 6', (11, 20))
     """
     maps = _finite("feature_maps", "maps", maps, 3, "[height, width, channels]")
     height, width, channels = maps.shape
