@@ -56,9 +56,10 @@ def loss_landscape(
         >>> bowl = lambda params, batch: (params["kernel"] ** 2).sum()
         >>> params = {"kernel": jnp.zeros((2, 1))}
         >>> up = {"kernel": jnp.array([[1.0], [0.0]])}
-        >>> slice = loss_landscape(bowl, params, None, key=jax.random.key(0), points=3,
-        ...                        directions=[up])
-        >>> slice["coordinates"], slice["loss"]
+        >>> found = loss_landscape(
+        ...     bowl, params, None, key=jax.random.key(0), points=3, directions=[up]
+        ... )
+        >>> found["coordinates"], found["loss"]
         (Array([-1.,  0.,  1.], dtype=float32), Array([1., 0., 1.], dtype=float32))
 
     Reference:

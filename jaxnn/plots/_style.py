@@ -52,11 +52,6 @@ def legend(ax, *, dots: float | None = None, **place) -> None:
             mark.set_sizes([dots])
 
 
-def shades(reverse: bool = False):
-    """The colours from little to much; what is missing shows the page."""
-    return SHADES.reversed() if reverse else SHADES
-
-
 def colorbar(ax, drawn, meaning):
     """The scale of colours beside an Axes, without a frame."""
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)

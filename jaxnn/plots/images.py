@@ -12,13 +12,13 @@ from jaxnn.plots._style import (
     COLORS,
     INK,
     NORMAL,
+    SHADES,
     SIGNED,
     SMALL,
     colorbar,
     new_axes,
     new_figure,
     quiet,
-    shades,
 )
 
 __all__ = ["attention", "feature_maps", "filters", "receptive_field", "saliency"]
@@ -80,7 +80,7 @@ def feature_maps(maps: Any, ax: Axes | None = None) -> Axes:
     maps = _finite("feature_maps", "maps", maps, 3, "[height, width, channels]")
     height, width, channels = maps.shape
     label = f"{channels} feature maps of {height} × {width}"
-    cmap = SIGNED if maps.min() < 0 else shades()
+    cmap = SIGNED if maps.min() < 0 else SHADES
     return _mosaic(ax, np.moveaxis(maps, 2, 0), _columns(channels), label, cmap, "output")
 
 
@@ -206,7 +206,7 @@ def _names(function, argument, names, count) -> list[str]:
 
 def _attended(ax, weights, names, bar) -> Axes:
     quiet(ax)
-    drawn = ax.imshow(weights, cmap=shades(), vmin=0, vmax=1, aspect="auto")
+    drawn = ax.imshow(weights, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
     for set_ticks, labels in ((ax.set_yticks, names[0]), (ax.set_xticks, names[1])):
         every = -(-len(labels) // 24)
         places = np.arange(0, len(labels), every)
@@ -297,7 +297,7 @@ def receptive_field(field: Any, ax: Axes | None = None) -> Axes:
             "Pass what `diagnostics.receptive_field` returned."
         )
     ax = quiet(new_axes(4.1, 3.5) if ax is None else ax)
-    drawn = ax.imshow(field, cmap=shades(), vmin=0, interpolation="nearest")
+    drawn = ax.imshow(field, cmap=SHADES, vmin=0, interpolation="nearest")
     rows, columns = (np.flatnonzero(field.any(axis)) for axis in (1, 0))
     height = width = 0
     if rows.size:

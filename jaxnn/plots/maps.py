@@ -13,12 +13,12 @@ from jaxnn.plots._style import (
     INK,
     MARKERS,
     NORMAL,
+    SHADES,
     colorbar,
     legend,
     new_axes,
     new_figure,
     quiet,
-    shades,
 )
 
 __all__ = ["component_planes", "latent_space", "som"]
@@ -70,7 +70,7 @@ def som(
         ax = new_axes(float(np.clip(0.35 * columns, 2.6, 8)) + 1.1, height + 0.4)
     quiet(ax)
     x, y = _places(rows, columns, hexagonal)
-    drawn = PatchCollection(_cells(x, y, hexagonal), cmap=shades(), linewidths=0.4)
+    drawn = PatchCollection(_cells(x, y, hexagonal), cmap=SHADES, linewidths=0.4)
     drawn.set_edgecolor("face")  # no gaps between neighbours
     drawn.set_array(values.ravel())
     ax.add_collection(drawn)

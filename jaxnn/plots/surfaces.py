@@ -7,19 +7,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from jaxnn.plots._style import COLORS, colorbar, legend, new_axes, quiet, shades
+from jaxnn.plots._style import COLORS, SHADES, colorbar, legend, new_axes, quiet
 
 __all__ = ["learning_rate_range", "loss_landscape"]
 
 
-def loss_landscape(slice: Mapping[str, Any], ax: Axes | None = None) -> Axes:
+def loss_landscape(landscape: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     r"""Draws the loss on a line or a plane through the parameters.
 
     A plane is drawn in levels, each the same part of the way from the lowest to the highest
     loss on a logarithmic scale, a line as a curve; a cross marks the parameters themselves.
 
     Args:
-        slice: what `diagnostics.loss_landscape` returned: `"coordinates"` `[points]` and
+        landscape: what `diagnostics.loss_landscape` returned: `"coordinates"` `[points]` and
             `"loss"` `[points]` or `[points, points]`.
         ax: where to draw; None makes a new figure.
 
@@ -35,8 +35,8 @@ def loss_landscape(slice: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('along direction 1', 'along direction 2')
     """
-    at = np.asarray(slice["coordinates"], float)
-    loss = np.asarray(slice["loss"], float)
+    at = np.asarray(landscape["coordinates"], float)
+    loss = np.asarray(landscape["loss"], float)
     if loss.shape not in ((len(at),), (len(at), len(at))) or len(at) < 3:
         raise ValueError(
             "loss_landscape: loss must be [points] or [points, points] for three points or more, "
@@ -56,7 +56,7 @@ def loss_landscape(slice: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         return ax
     ax = quiet(new_axes(4.6, 3.6) if ax is None else ax)
     levels = _levels(loss)
-    drawn = ax.contourf(at, at, loss.T, levels, cmap=shades(reverse=True), extend="both")
+    drawn = ax.contourf(at, at, loss.T, levels, cmap=SHADES.reversed(), extend="both")
     ax.contour(at, at, loss.T, levels, colors="white", linewidths=0.5, alpha=0.6)
     ax.plot(0, 0, "x", color=COLORS[1], markersize=9, markeredgewidth=2.5)
     for axis in (ax.xaxis, ax.yaxis):
