@@ -31,6 +31,7 @@ from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
     from jaxnn import (
+        backprop,
         callbacks,
         check,
         diagnostics,
@@ -42,13 +43,14 @@ if TYPE_CHECKING:
     )
 
 _LAZY = (
-    "callbacks", "check", "diagnostics", "interop", "plots", "serialization", "sharding", "summary",
+    "backprop", "callbacks", "check", "diagnostics", "interop", "plots", "serialization",
+    "sharding", "summary",
 )  # fmt: skip
 
 __all__ = [
-    "Network", "activations", "callbacks", "check", "decoding", "diagnostics", "initializers",
-    "interop", "layers", "losses", "make_fit", "metrics", "networks", "optimizers", "plots",
-    "regularizers", "serialization", "sharding", "summary", "training",
+    "Network", "activations", "backprop", "callbacks", "check", "decoding", "diagnostics",
+    "initializers", "interop", "layers", "losses", "make_fit", "metrics", "networks", "optimizers",
+    "plots", "regularizers", "serialization", "sharding", "summary", "training",
 ]  # fmt: skip
 
 

@@ -42,7 +42,8 @@ ALLOWED = {
         "jax", "flax.errors", "flax.linen", "flax.nnx", "flax.traverse_util", "jaxnn._checks",
         "jaxnn.networks._network",
     },
-    "diagnostics": BASE | {"jaxnn.diagnostics", "numpy"},
+    "backprop": BLOCKS | {"jaxnn.backprop", "jaxnn.layers", "jaxnn.losses", "numpy"},
+    "diagnostics": BASE | {"jaxnn.diagnostics", "jaxnn.training", "numpy"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
     # mpmath and the peers are loaded by name, when they are asked for.

@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import harness
@@ -47,6 +48,8 @@ def run_doctest(text, names, where):
     test = doctest.DocTestParser().get_doctest(text, dict(names), where, None, 0)
     report = []
     doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
     assert not report, "".join(report)
 
 

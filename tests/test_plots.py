@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, that it is legible on white and dark pages, and errors."""
+"""Pictures of training, activations and decisions: what is drawn, legibility, errors."""
 
 from functools import partial
 
@@ -8,9 +8,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
-from matplotlib.colors import to_hex, to_rgb, to_rgba
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.contour import QuadContourSet
-from matplotlib.text import Text
+from pictures import (
+    check_legible,
+    check_placed,
+    check_uncovered,
+    contrast,
+    figure_of,
+    legend,
+    tidy,  # noqa: F401
+    writing,
+)
 
 from jaxnn import plots
 from jaxnn.plots import _style
@@ -65,91 +74,23 @@ PICTURES = {
 every_picture = pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES.keys())
 
 
-@pytest.fixture(autouse=True)
-def _tidy(monkeypatch):
-    """Nothing may be shown, no setting may be left behind, and no figure stays open."""
-    monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("a plot called show"))
-    before = mpl.rcParams.copy()
-    yield
-    assert mpl.rcParams == before
-    plt.close("all")
-
-
-def luminance(color):
-    rgb = np.array(to_rgb(color))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return linear @ (0.2126, 0.7152, 0.0722)
-
-
-def contrast(first, second):
-    """Contrast ratio of the Web Content Accessibility Guidelines, from 1 to 21."""
-    low, high = sorted((luminance(first), luminance(second)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def figure_of(axes):
-    return np.ravel(axes)[0].figure
-
-
-def writing(figure):
-    """Every text that shows."""
-    figure.canvas.draw()
-    texts = []
-    for ax in figure.axes:
-        texts += [child for child in ax.get_children() if isinstance(child, Text)]
-        for axis in (ax.xaxis, ax.yaxis):  # of all ticks, only those in view
-            texts += [axis.label, *(tick.label1 for tick in axis._update_ticks())]
-        if ax.get_legend():
-            texts += ax.get_legend().findobj(Text)
-    return [text for text in texts if text.get_visible() and text.get_text().strip()]
-
-
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
 # Every picture
 
 
 @every_picture
 @pytest.mark.parametrize("page", ["white", "#111111"])
 def test_a_picture_is_legible_on_white_and_dark_pages(draw, page):
-    figure = figure_of(draw())
-    assert to_rgba(figure.get_facecolor())[-1] == 0, "transparent, so that the page shows"
-    cells = {t for ax in figure.axes for t in ax.texts} if figure.axes[0].images else set()
-    for text in writing(figure):
-        if text not in cells:
-            assert contrast(text.get_color(), page) > 3, text
-    for line in figure.axes[0].lines:
-        assert contrast(line.get_color(), page) > 3
-
-    figure.set_facecolor(page)
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3] / 255
-    assert (np.abs(pixels - to_rgb(page)).max(-1) > 0.2).mean() > 0.008, "a blank picture"
+    check_legible(draw, page)
 
 
 @every_picture
 def test_no_text_is_cut_off_or_covered_by_another(draw):
-    figure = figure_of(draw())
-    boxes = [(t.get_text(), t.get_window_extent()) for t in writing(figure) if not t.get_rotation()]
-    width, height = figure.bbox.size
-    for text, box in boxes:
-        assert min(box.x0, box.y0) >= -0.5, text
-        assert box.x1 <= width + 0.5, text
-        assert box.y1 <= height + 0.5, text
-    for i, (text, box) in enumerate(boxes):
-        for other, second in boxes[:i]:
-            assert not box.overlaps(second), (text, other)
+    check_uncovered(draw)
 
 
 @every_picture
 def test_a_picture_goes_into_given_axes(draw):
-    _, (left, right) = plt.subplots(1, 2)
-    assert draw(right) is right
-    assert right.has_data() or right.texts
-    assert not left.has_data()
-    assert len(plt.get_fignums()) == 1
+    check_placed(draw)
 
 
 @every_picture
@@ -237,6 +178,13 @@ def test_points_far_apart_are_seen():
 def test_a_diverged_run_says_so():
     (ax,) = plots.training_curves({"loss": [np.nan, np.inf], "validation_loss": [np.nan] * 2})
     assert [text.get_text() for text in ax.texts] == ["no finite values"]
+
+
+def test_recorded_flow_is_no_curve():
+    recorded = {"loss": [2.0, 1.0], "flow/dense_0/dead": [0.0, 0.0]}
+    assert [ax.get_ylabel() for ax in plots.training_curves(recorded)] == ["loss"]
+    (ax,) = plots.training_curves({"flow/dense_0/dead": [0.0, 0.0]})
+    assert ax.get_ylabel() == "flow/dense 0/dead", "unless there is nothing else"
 
 
 def test_which_metric_is_drawn():

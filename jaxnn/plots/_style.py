@@ -13,6 +13,10 @@ MARKERS = ("o", "s", "^", "D", "v")
 INK = "#7a7a7a"
 SMALL, NORMAL = 9.0, 10.0
 SHADES = LinearSegmentedColormap.from_list("jaxnn_shades", ["#f2f6fa", "#7fb3d5", "#00507d"])
+# Blue below zero and orange above, which colour-blind readers tell apart.
+SIGNED = LinearSegmentedColormap.from_list(
+    "jaxnn_signed", ["#00507d", "#5aa0cc", "#f5f5f5", "#e8935a", "#a34700"]
+)
 
 
 def new_figure(width, height):
@@ -39,10 +43,23 @@ def quiet(ax: Axes) -> Axes:
     return ax
 
 
-def legend(ax, **place) -> None:
-    """A legend without a frame, in the ink of the page."""
+def legend(ax, *, dots: float | None = None, **place) -> None:
+    """A legend without a frame, in the ink of the page; `dots` is the area of its dots."""
     drawn = ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **place)
     drawn.get_title().set(color=INK, fontsize=SMALL)
+    if dots is not None:
+        for mark in drawn.legend_handles:
+            mark.set_sizes([dots])
+
+
+def colorbar(ax, drawn, meaning):
+    """The scale of colours beside an Axes, without a frame."""
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK, labelsize=SMALL, width=0.8, length=2)
+    bar.ax.yaxis.offsetText.set(color=INK, fontsize=SMALL)
+    bar.set_label(meaning, color=INK, fontsize=SMALL)
+    return bar
 
 
 def readable(color, faint) -> str:

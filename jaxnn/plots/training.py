@@ -39,7 +39,8 @@ def training_curves(history, ax=None, *, metric=None, monitor="validation_loss")
             not run: what `fit` returns as `history`.
         ax: where to draw; None makes a new figure.
         metric: which metric to draw, without `validation_`. None draws all of them side by
-            side, `loss` first; into a given `ax`, only that first one.
+            side, `loss` first; into a given `ax`, only that first one. Names with a slash,
+            such as those of `diagnostics.record_flow`, are left out.
         monitor: the metric whose lowest value marks the best epoch, in every Axes. Nothing is
             marked where there is no such metric, or one per member of a population.
 
@@ -61,6 +62,7 @@ def training_curves(history, ax=None, *, metric=None, monitor="validation_loss")
     """
     curves = _curves(history)
     names = list(dict.fromkeys(name.removeprefix(VALIDATION) for name in curves))
+    names = [name for name in names if "/" not in name] or names
     names.sort(key=lambda name: name != "loss")
     if metric is not None and metric not in names:
         raise ValueError(
