@@ -72,6 +72,24 @@ def near(found, truth):
     assert error.max() <= 1e-6, error
 
 
+@pytest.mark.parametrize("norm", [layers.layer_norm, columns])
+def test_cotangents_of_every_size_survive_offsets_and_spreads(norm):
+    """Where autodiff overflowed: a spread far below the offset, and a large cotangent."""
+    spreads = [1e-30, 1e-19, 1e-6, 1.0, 1e15, 1e25, 1e30]
+    x = [draw(size=64) * s + 1e6 * s for s in spreads]
+    x = np.array([row for row in x for _ in range(5)]).astype(np.float32)
+    g = np.array([1e-30, 1e-10, 1.0, 1e10, 1e30] * len(spreads))[:, None]
+    g = (draw(size=x.shape) * g).astype(np.float32)
+    params = {"scale": jnp.ones(64), "bias": jnp.zeros(64)}
+    pull = jax.jit(lambda x, g: jax.vjp(lambda x: norm(params, x, 0.0), x)[1](g)[0])
+    found = np.asarray(pull(jnp.asarray(x), jnp.asarray(g)), np.float64)
+    _, truth = exact(x, g, 0.0, centre=True)
+    size = np.abs(truth).max(-1)
+    fits = (size > 1e-30) & (size < 1e37)
+    assert fits.sum() > 12
+    near(found[fits], truth[fits])
+
+
 def test_offsets_do_not_cancel():
     x = jnp.array([[1e4, 1e4 + 1, 1e4 + 2, 1e4 + 3]])
     truth = [-1.3416408, -0.4472136, 0.4472136, 1.3416408]
@@ -119,6 +137,46 @@ def test_an_empty_batch_leaves_the_statistics():
     images = jnp.zeros((2, 0, 3))
     assert layers.group_norm(params, images, 3).shape == images.shape
     assert layers.group_norm_vjp(images, params, images, 3)[1].shape == images.shape
+
+
+LSTM = layers.lstm_init(KEY, 3, 4)
+GRU = layers.gru_init(KEY, 3, 4)
+RNN = layers.simple_rnn_init(KEY, 3, 4)
+HEADS = layers.multi_head_attention_init(KEY, 4, 2)
+ATTEND = layers.scaled_dot_product_attention
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes"),
+    [
+        (lambda x: layers.lstm(LSTM, x), [(0, 5, 3)]),
+        (lambda x: layers.lstm(LSTM, x), [(2, 0, 3)]),
+        (lambda x: layers.gru(GRU, x), [(2, 0, 3)]),
+        (lambda x: layers.simple_rnn(RNN, x), [(2, 0, 3)]),
+        (lambda x: layers.simple_rnn(RNN, x, jnp.zeros(2, int)), [(2, 3, 3)]),
+        (ATTEND, [(0, 2, 4), (3, 2, 4), (3, 2, 4)]),
+        (ATTEND, [(3, 2, 4), (0, 2, 4), (0, 2, 4)]),
+        (lambda x: layers.multi_head_attention(HEADS, x), [(0, 3, 4)]),
+        (lambda x: layers.multi_head_attention(HEADS, x), [(2, 0, 4)]),
+        (lambda x: layers.rms_norm({"scale": jnp.ones(0)}, x), [(3, 0)]),
+        (lambda x: layers.layer_norm(layers.layer_norm_init(KEY, 3), x), [(0, 3)]),
+        (layers.global_average_pool, [(2, 0, 5, 3)]),
+        (lambda x: layers.average_pool(x, (2, 2)), [(0, 4, 4, 3)]),
+    ],
+)
+def test_nothing_gives_zeros_and_has_no_gradient(f, shapes):
+    y, pull = jax.vjp(f, *(jnp.ones(shape) for shape in shapes))
+    assert not y.any()
+    for shape, cotangent in zip(shapes, pull(jnp.ones_like(y)), strict=True):
+        assert cotangent.shape == shape
+        assert not cotangent.any()
+
+
+def test_means_of_the_largest_floats_are_floats():
+    x = jnp.full((1, 3, 4, 2), 3e38)
+    pooled = layers.average_pool(x, (2, 2), padding="SAME")
+    np.testing.assert_allclose(pooled, 3e38, rtol=1e-6)
+    np.testing.assert_allclose(layers.global_average_pool(x), 3e38, rtol=1e-6)
 
 
 def test_statistics_get_no_gradient():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn import diagnostics, layers, losses, optimizers, training
+from jaxnn import diagnostics, layers, losses, networks, optimizers, training
 from jaxnn.activations import softmax
 
 KEY = jax.random.key(0)
@@ -57,6 +57,9 @@ def test_what_was_given_or_comes_to_nothing_is_not_reported():
     held = find(lambda x, name: jnp.sin(x["a"]), {"a": jnp.array([0.0, jnp.nan])}, name="n")
     assert (held.operation, held.source) == ("input", "inputs/0/a")
     assert held.operands == ("float32[2] from 0 to 0, 1 of 2 not finite",)
+    assert str(held) == f"NaN was given as an input: inputs/0/a, {held.operands[0]}"
+    beyond = find(lambda x: 2 * x, jnp.array([1.0, jnp.inf]))
+    assert (beyond.kind, beyond.operation, beyond.source) == ("infinity", "input", "inputs/0")
 
 
 def test_looks_into_loops_and_branches():
@@ -94,6 +97,13 @@ def test_backpropagation_through_time_is_looked_into():
     found = find(f, jnp.array(4.0))
     assert where(found)[1:] == ("rnn", "div", True)
     assert found.loops[0].index == 2
+
+
+def test_an_activation_belongs_to_the_layer_it_follows():
+    net = networks.mlp([1, 2, 2, 1], activation=jnp.exp)
+    params = jax.tree.map(jnp.ones_like, net.init(KEY))
+    grown = find(net.apply, params, 4 * jnp.ones((1, 1)))  # exp(2 exp(5) + 1)
+    assert where(grown) == ("infinity", "dense_1/dense", "exp", False)
 
 
 # Training

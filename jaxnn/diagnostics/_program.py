@@ -54,6 +54,7 @@ class Program:
     operations: list[Operation]
     outputs: tuple[int, ...]
     size: int
+    scope: str  # of the program as a whole
 
     def run(self, args, until=None):
         """The values of all variables, or of those that come before the operation `until`."""
@@ -116,7 +117,7 @@ def flatten(closed: ClosedJaxpr, scope: str = "") -> Program:
 
     inputs = tuple(next(count) for _ in closed.jaxpr.invars)
     outputs = inline(closed.jaxpr, closed.consts, inputs, scope)
-    return Program(inputs, constants, operations, outputs, size=next(count))
+    return Program(inputs, constants, operations, outputs, next(count), scope)
 
 
 def joined(*scopes):
@@ -146,6 +147,17 @@ def layers(scope: str) -> list[str]:
     return [part for part in bare.split("/") if part]
 
 
+def nearest_scope(program: Program, operation: Operation) -> str:
+    """The scope of the operation, or of the last one that has any among those it depends on."""
+    wanted = set(operation.results)
+    for other in reversed(program.operations):
+        if wanted & set(other.results):
+            if len(layers(other.scope)) > len(layers(program.scope)):
+                return other.scope
+            wanted |= set(other.operands)
+    return operation.scope
+
+
 def source(eqn) -> str:
     """`file:line (function)`, the innermost that is not JAX's own."""
     traceback = eqn.source_info.traceback
@@ -172,7 +184,7 @@ def origins(program: Program, codes: np.ndarray) -> list[Operation]:
             begun.add(operation.results)
         for i in operation.results:
             given[i] = bool(codes[i]) and passed and i not in made
-    wanted = _ancestors(program, codes)
+    wanted = ancestors(program, codes)
     return [o for o in program.operations if o.results in begun and wanted & set(o.results)]
 
 
@@ -182,7 +194,7 @@ def _is_new(operation, result, codes, bad):
     return codes[result] > max((codes[i] for i in bad), default=FINITE)
 
 
-def _ancestors(program, codes):
+def ancestors(program: Program, codes: np.ndarray) -> set[int]:
     """Variables that are not finite and lead, through such variables, to an output."""
     wanted = {i for i in program.outputs if codes[i]}
     for operation in reversed(program.operations):
@@ -195,7 +207,7 @@ def only_backward(program: Program, codes: np.ndarray, operation: Operation) -> 
     """Whether what an operation made is used by the backward pass alone."""
     if is_backward(operation.scope):
         return True
-    wanted = _ancestors(program, codes)
+    wanted = ancestors(program, codes)
     forward = set(program.outputs)
     for other in reversed(program.operations):
         results = set(other.results)

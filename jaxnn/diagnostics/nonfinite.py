@@ -37,7 +37,8 @@ class NonFinite:
 
     Attributes:
         kind: `NaN` or `infinity`.
-        layer: the named scopes of the operation, such as `dense_1/dense`; may be empty.
+        layer: the named scopes of the operation, such as `dense_1/dense`; of an operation
+            between layers, those of the layer it was applied to; empty where there is none.
         operation: the primitive of JAX, such as `log`; `input` for an input that held it.
         backward: whether it belongs to the backward pass, and the forward pass is clean.
         source: file, line and function; the path of an input that held it.
@@ -66,7 +67,7 @@ class NonFinite:
         half = "backward" if self.backward else "forward"
         text = f"{self.kind} began in `{self.operation}`, {half} pass"
         if self.operation == "input":
-            text = f"{self.kind} was given as an input"
+            return f"{self.kind} was given as an input: {self.source}, {self.operands[0]}"
         if self.layer:
             text += f", layer {self.layer}"
         places = [f"{loop.name} {loop.index}" for loop in self.loops]
@@ -82,8 +83,9 @@ def first_nonfinite(f: Callable, *inputs: Any, **options: Any) -> NonFinite | No
 
     The program of `f` is traced, and each of its operations watched. The first is reported
     that made something which is not finite out of what was, and from which it reached an
-    output: infinities of a mask that come to nothing are left alone. If all outputs are
-    finite, the gradient of their sum is looked at in the same way.
+    output. Infinities of a mask that come to nothing are left alone, and so are constants, such
+    as the NaN that a run writes for epochs it leaves out. If all outputs are finite, the
+    gradient of their sum is looked at in the same way.
 
     A training run is a program like any other. Of its loops, the first iteration that goes
     wrong is found by running them once more, compiled; then that one alone is taken apart.
@@ -156,11 +158,18 @@ def _search(program, arrays, names, backward=False):
     found = _within(program, arrays, codes, (), backward)
     if found:
         return found
-    wrong = [k for k, i in enumerate(program.inputs) if codes[i] == _program.NAN]
-    if not wrong or not any(codes[i] for i in program.outputs):
+    reached = _program.ancestors(program, codes)
+    given = [(-codes[i], k) for k, i in enumerate(program.inputs) if i in reached]
+    if not given:
         return None
-    held = (_described(arrays[wrong[0]]),)
-    return NonFinite("NaN", "", "input", False, names[wrong[0]], (), held)
+    worst, first = min(given)
+    return NonFinite(
+        _kind(-worst), "", "input", False, names[first], (), (_described(arrays[first]),)
+    )
+
+
+def _kind(code):
+    return "NaN" if code == _program.NAN else "infinity"
 
 
 def _within(program: Program, args, codes, loops, backward) -> NonFinite | None:
@@ -178,7 +187,7 @@ def _within(program: Program, args, codes, loops, backward) -> NonFinite | None:
             found = _in_loop(Repeated.of(operation, values), loops, back)
         else:
             worst = max(codes[i] for i in operation.results)
-            found = _report(operation, worst, values, loops, back)
+            found = _report(program, operation, worst, values, loops, back)
         if found:
             return found
     return None
@@ -198,11 +207,12 @@ def _in_loop(repeated: Repeated, loops, backward):
     return None
 
 
-def _report(operation: Operation, worst, values, loops, backward):
+def _report(program, operation: Operation, worst, values, loops, backward):
     around = {loop.name for loop in loops}
+    path = _program.layers(_program.nearest_scope(program, operation))
     return NonFinite(
-        kind="NaN" if worst == _program.NAN else "infinity",
-        layer="/".join(p for p in _program.layers(operation.scope) if p not in around),
+        kind=_kind(worst),
+        layer="/".join(part for part in path if part not in around),
         operation=operation.name,
         backward=backward,
         source=_program.source(operation.eqn),

@@ -57,12 +57,13 @@ def _normalized(x, epsilon, axes):
 def _normalized_jvp(axes, primals, tangents):
     out = normalized, half, rest, mean, variance = _normalized(*primals, axes)
     t, in_epsilon = tangents
+    t = t * half * rest  # first, so that backward, where cotangents may be small, it is last
     t = t - t.mean(axes, keepdims=True)
     along = (t * normalized).mean(axes, keepdims=True)
     # From the right, so that the usual tangent of epsilon, 0, stays 0.
     shrink = 0.5 * (half * (rest * (half * (rest * in_epsilon))))
-    in_normalized = (t - normalized * along) * half * rest - normalized * shrink
-    in_rest = -rest * (half * (rest * along) + shrink)
+    in_normalized = t - normalized * (along + shrink)
+    in_rest = -rest * (along + shrink)
     in_half, in_mean, in_variance = map(jnp.zeros_like, (half, mean, variance))
     return out, (in_normalized, in_half, in_rest, in_mean, in_variance)
 

@@ -333,7 +333,7 @@ def _lstm_backward(residuals, g):
         g, by_c, by_o, into_c, kept, on = inputs
         in_h = in_h + _select(on, g, 0)
         in_c = in_c + in_h * into_c
-        memory = (in_c[:, None] * by_c).reshape(len(in_c), -1)
+        memory = (in_c[:, None] * by_c).reshape(len(in_c), 3 * kernel.shape[0])
         delta = jnp.concatenate([memory, in_h * by_o], -1)
         return (in_c * kept, _select(on, delta @ kernel.T, in_h)), delta
 

@@ -74,7 +74,10 @@ CASES = {
         Case(GRID / 5, SHARES, options={"gamma": 0.5}),
         Case(1e9 * GRID, WRONG, edge=True),
     ],
-    losses.gaussian_kl_divergence: [Case(GRID / 10, TARGETS / 10, wrt=(0, 1))],
+    losses.gaussian_kl_divergence: [
+        Case(GRID / 10, TARGETS / 10, wrt=(0, 1)),
+        Case(GRID, 2 * GRID, wrt=(0, 1), edge=True),
+    ],
     losses.hinge: [Case(GRID, SIGNS), Case(GRID, WRONG, edge=True)],
     losses.huber: [Case(GRID, TARGETS), Case(GRID, TARGETS, options={"delta": 0.4})],
     losses.info_nce: [
