@@ -118,16 +118,13 @@ def zeros(f, x, high, *others) -> list[float]:
     touches = np.flatnonzero((ys[1:-1] == 0) & (ys[:-2] * ys[2:] < 0)) + 1
     found = [float(xs[i]) for i in touches]
     for i in flips:
-        low, high_end, start = xs[i], xs[i + 1], ys[i]
+        left, right = xs[i], xs[i + 1]
         for _ in range(40):
-            middle = (low + high_end) / 2
-            if f(middle) * start > 0:
-                low = middle
-            else:
-                high_end = middle
+            middle = (left + right) / 2
+            left, right = (middle, right) if f(middle) * ys[i] > 0 else (left, middle)
         # A jump changes sign too, but is not small beside it.
-        if abs(f(high_end)) < 1e-6 * max(abs(ys[i]), abs(ys[i + 1]), 1e-30) + 1e-9:
-            found.append(high_end)
+        if abs(f(right)) < 1e-6 * max(abs(ys[i]), abs(ys[i + 1])) + 1e-9:
+            found.append(right)
     return found
 
 

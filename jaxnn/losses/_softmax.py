@@ -90,7 +90,8 @@ install(
 def class_rows(function, labels, like):
     """Integer classes as one-hot rows shaped and typed like `like`; NaN where out of range."""
     rows, weight = hot_rows(function, labels, like)
-    return rows * weight[..., None]
+    # Selected: XLA turns the product of a converted boolean into a select, and drops the NaN.
+    return jnp.where(weight[..., None] == 1, rows, jnp.nan)
 
 
 def hot_rows(function, labels, like):
