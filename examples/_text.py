@@ -49,9 +49,10 @@ def draw(losses, held_out, peers):
     epochs = np.arange(1, len(losses) + 1)
     ax.plot(epochs, losses, "o-", ms=4, color="#0072B2", label="transformer, training")
     ax.plot(epochs[-1], held_out, "D", color="#D55E00", label="transformer, held out")
-    for name, bits in peers.items():
+    for i, (name, bits) in enumerate(peers.items()):
         ax.axhline(bits, color="0.6", lw=1, zorder=0)
-        ax.annotate(name, (epochs[-1], bits), (0, 2), textcoords="offset points", ha="right")
+        at = epochs[-1 - i % 2 * (len(epochs) > 1)], bits  # neighbours are not on one another
+        ax.annotate(name, at, (0, 2), textcoords="offset points", ha="right")
     ax.set(xlabel="epoch", ylabel="bits per letter", xticks=epochs, ylim=(0, None))
     ax.legend(frameon=False, loc="lower left")
     return ax

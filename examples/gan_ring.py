@@ -43,7 +43,7 @@ def main():
     distance = np.linalg.norm(made[:, None] - centers, axis=-1)
     nearest, near = distance.argmin(1), distance.min(1) < 0.3
     modes = (np.bincount(nearest[near], minlength=8) > len(made) / 80).sum()
-    _shared.scatter(made, np.where(near, nearest, "far"), "gan_ring", options)
+    _shared.scatter(made, np.where(near, nearest, "between"), "gan_ring", options)
     print(f"samples within 0.3 of a center: {near.mean():.1%}")
     what = "GAN", "ring of eight Gaussians", "modes found"
     _shared.check(options, *what, modes, ">=", 8)

@@ -43,8 +43,9 @@ def main():
     # Windows that overlap by half, so that each letter has at least that half before it.
     test = jnp.arange(cut - length // 2 - 1, len(text) - length, length // 2)
     ours = evaluate(loss_fn, result.params, test, batch_size=64)["loss"]
-    prompt = text[None, cut : cut + 20]
-    sample = network.sample(result.params, prompt, length - 20, key=keys[2], temperature=0.7)
+    prompt = jnp.array([[letters.index(letter) for letter in "The value of "]])
+    rest = length - prompt.size
+    sample = network.sample(result.params, prompt, rest, key=keys[2], temperature=0.7)
     print("".join(letters[i] for i in sample[0].tolist()))
 
     peers = _text.ngram_bits(np.asarray(text), cut, 3)

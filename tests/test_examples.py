@@ -55,7 +55,7 @@ def test_an_example_reads_options_saves_a_picture_and_checks_a_goal(path):
     assert {"quick", "seed"} <= read, "options that it does not use"
 
 
-@pytest.mark.parametrize("name", ["rbf", "som", "mlp"])
+@pytest.mark.parametrize("name", ["rbf", "som", "denoising_autoencoder"])
 def test_a_quick_run_says_where_it_ran_and_saves_its_picture(name, tmp_path):
     command = [sys.executable, str(HERE / f"{name}.py"), "--quick", "--seed", "1"]
     done = subprocess.run([*command, "--pictures", tmp_path], capture_output=True, text=True)
