@@ -35,10 +35,10 @@ def main() -> int:
         # Quick ones run side by side; those in full have the machine to themselves.
         with ThreadPoolExecutor(os.cpu_count() if options.quick else 1) as pool:
             went = pool.map(lambda name: run(scripts[name], options.quick, folder), chosen)
-            failed = [name for name, well in zip(chosen, went, strict=True) if not well]
+            failed = [name for name, fine in zip(chosen, went, strict=True) if not fine]
         if not options.quick:
             _table.update([Path(folder, name) for name in chosen if name not in failed])
-    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall ran, and reached their goals")
+    print(f"\nfailed: {', '.join(failed) or 'none'}")
     return len(failed)
 
 
