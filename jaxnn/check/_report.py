@@ -146,7 +146,9 @@ class Report:
 def _number(row, number):
     if row.unit == "ULP":
         return text(number).removesuffix(".0")
-    return "∞" if math.isinf(number) else f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    if number == 0 or math.isinf(number):
+        return "∞" if number else "0"
+    return f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _error(row, measured, part):
