@@ -109,8 +109,8 @@ def main():
         if names and not any(wanted in name for wanted in names):
             continue
         cells, worst = measured(*contenders)
-        reason = REASONS.get(name.removesuffix(", 10 classes"), "none known") if worst > SLOW else ""
-        rows.append((name, *cells, reason))
+        reason = REASONS.get(name.removesuffix(", 10 classes"), "none known")
+        rows.append((name, *cells, reason if worst > SLOW else ""))
     columns = ["", "1e6 numbers", "its gradient", "1e3 numbers", "its gradient"]
     columns += ["compiling the gradient", f"why above {SLOW}"]
     title = "Time, and ratio to jax.nn or Optax (below 1 is faster)"

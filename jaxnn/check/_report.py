@@ -21,8 +21,8 @@ The promise, in float32:
   limit, and NaN gives NaN in the value and in the derivative;
 - bfloat16 and float16: within 1 ULP, since all is computed in float32 and rounded once;
 - losses: value and gradient within 8 ULP, cross-entropies within 4. Where terms of both signs
-  cancel (a Poisson loss or a divergence that crosses 0, a soft label that is met exactly, the
-  two distances of a triplet), ULP are those of the largest term;
+  cancel (a Poisson loss or a divergence that crosses 0, a soft label that is met exactly, two
+  distances, or a distance and its margin), ULP are those of the largest term;
 - norms, attention, recurrent layers and what else sums: errors within 1e-6 of the largest
   entry, for inputs from 1e-30 to 3e38, and offsets up to a million standard deviations;
 - optimizers: within 1e-5 of the exact recursion after any finite gradient; clipping within 1e-6.
@@ -146,7 +146,9 @@ class Report:
 def _number(row, number):
     if row.unit == "ULP":
         return text(number).removesuffix(".0")
-    return "∞" if math.isinf(number) else f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    if number == 0 or math.isinf(number):
+        return "∞" if number else "0"
+    return f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _error(row, measured, part):

@@ -277,6 +277,13 @@ def _dice_terms(p, y):
     return {"first": np.where(soft, np.maximum(overlap, 2 * y) / total, 0)[:, None, :]}
 
 
+def _contrastive_terms(a, b, same):
+    """What is lost when a distance is taken from the margin."""
+    distance = np.sqrt(((a - b).astype(float) ** 2).sum(-1))
+    gap = np.maximum(1 - distance, 0) * (1 - same)
+    return {"value": gap[:, None], "first": 1.0}
+
+
 def _triplet_terms(squared):
     def terms(a, p, n):
         distances = [((a - b).astype(float) ** 2).sum(-1, keepdims=True) for b in (p, n)]
@@ -344,7 +351,7 @@ def entries():
         ),
         Block(
             p + "contrastive", l.contrastive, _slope(l.contrastive_grad, 2), _contrastive,
-            _contrasted, wrt=2, unit="relative", bound=1e-6,
+            _contrasted, wrt=2, unit="relative", bound=1e-6, terms=_contrastive_terms,
         ),
         *(
             Block(

@@ -114,9 +114,8 @@ def adagrad(rate, epsilon: float = 1e-8):
     unit = 2.0**-20
 
     def rule(g, r):
-        g = unit * g
-        r = hypot(r, g)
-        return over(g, r, unit * epsilon), r
+        r = hypot(r, unit * g)
+        return unit * over(g, r, unit * epsilon), r  # g as it is: in that unit it may vanish
 
     return _by_root("adagrad", rule, rate)
 
