@@ -16,21 +16,21 @@ INK = "#7a7a7a"
 LOOK = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
-    "axes.labelsize": 10,
+    "axes.labelsize": 9.5,
     "axes.prop_cycle": plt.cycler(color=COLORS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
-    "axes.titlesize": 10.5,
+    "axes.titlesize": 10,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": 127,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "font.size": 9.5,
+    "font.size": 9,
     "legend.frameon": False,
     "legend.labelcolor": INK,
-    "lines.linewidth": 1.8,
+    "lines.linewidth": 1.7,
     "savefig.facecolor": "none",
     "text.color": INK,
     "xtick.color": INK,
@@ -39,7 +39,7 @@ LOOK = {
 plt.rcParams.update(LOOK)
 
 
-def panels(columns: int = 1, rows: int = 1, *, width: float = 7.6, height: float = 2.9, **options):
+def panels(columns: int = 1, rows: int = 1, *, width: float = 6.6, height: float = 2.6, **options):
     """A figure of `rows` x `columns` Axes, as wide as the text; `options` as of `plt.subplots`.
 
     Returns:

@@ -16,7 +16,7 @@ jax.config.update("jax_enable_x64", True)  # finite differences need the digits
 
 # %%
 x = jnp.linspace(0, 2, 100)
-ax = panels(width=4)
+ax = panels(width=3.6)
 ax.plot(x, x**2, color=COLORS[0])
 ax.set(xlabel="side $x$", ylabel="area")
 plt.show()
@@ -38,8 +38,9 @@ plt.show()
 #
 # $$(x + h)^2 - x^2 = 2xh + h^2$$
 #
-# **2.** Divide by $h$ and let it go to zero: $y' = 2x$. A `|` inside mathematics breaks a table:
-# write `\lvert x \rvert`.
+# **2.** Divide by $h$ and let it go to zero: $y' = 2x$. Displays stay narrow, for a phone: use
+# `aligned` rather than `\qquad`. A `|` breaks a table: write `\lvert x \rvert`. No line of text
+# starts in the middle of a `$formula$`.
 #
 # ## Code
 #

@@ -33,8 +33,9 @@ main { max-width: 56rem; margin: 0 auto; padding: 1rem; box-sizing: border-box; 
 .jp-InputArea-editor, .jp-InputArea-editor .highlight { overflow-x: auto; }
 .jp-RenderedImage img { max-width: 100%; height: auto; }
 .jp-Cell { padding: 0.3rem 0; }
-mjx-container, .MathJax_Display { overflow-x: auto; overflow-y: hidden; max-width: 100%; }
+.MJXc-display, .MathJax_Display { overflow-x: auto; overflow-y: hidden; max-width: 100%; }
 .jp-RenderedHTMLCommon table { display: block; overflow-x: auto; font-size: 14.5px; }
+.jp-RenderedHTMLCommon td:not(:last-child) { white-space: nowrap; }
 </style>"""
 
 
@@ -93,6 +94,8 @@ def page(path: Path) -> Path:
     html, _ = HTMLExporter().from_filename(str(path.with_suffix(".ipynb")))
     PAGES.mkdir(parents=True, exist_ok=True)
     target = PAGES / f"{path.stem}.html"
+    # Formulas that MathJax breaks blow up the column of a table; what is too wide scrolls.
+    html = html.replace("automatic: true", "automatic: false", 1)
     target.write_text(html.replace("</head>", STYLE + "</head>", 1))
     return target
 
