@@ -35,6 +35,7 @@ ALLOWED = {
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
+    "backprop": BLOCKS | {"jaxnn.backprop", "jaxnn.layers", "jaxnn.losses", "numpy"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
 }
 
