@@ -3,6 +3,7 @@
 activations, losses, layers, networks    the blocks, each with its derivative
 initializers, regularizers, metrics, optimizers
 training, callbacks                      training as one compiled program
+backprop                                 both passes of a network, with every number
 plots                                    pictures; loads matplotlib when first used
 """
 
@@ -24,13 +25,13 @@ from jaxnn.networks import Network
 from jaxnn.training import make_fit
 
 if TYPE_CHECKING:
-    from jaxnn import callbacks, plots
+    from jaxnn import backprop, callbacks, plots
 
-_LAZY = ("callbacks", "plots")
+_LAZY = ("backprop", "callbacks", "plots")
 
 __all__ = [
-    "Network", "activations", "callbacks", "initializers", "layers", "losses", "make_fit",
-    "metrics", "networks", "optimizers", "plots", "regularizers", "training",
+    "Network", "activations", "backprop", "callbacks", "initializers", "layers", "losses",
+    "make_fit", "metrics", "networks", "optimizers", "plots", "regularizers", "training",
 ]  # fmt: skip
 
 

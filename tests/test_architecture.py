@@ -35,7 +35,8 @@ ALLOWED = {
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
     "training": BASE | {"jaxnn.training"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks"},
-    "plots": {"numpy", "matplotlib"},
+    "backprop": BLOCKS | {"jaxnn.backprop", "jaxnn.layers", "jaxnn.losses", "numpy"},
+    "plots": {"numpy", "matplotlib", "jaxnn.plots"},
 }
 
 

@@ -13,6 +13,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.text import Text
 
 from jaxnn import plots
+from jaxnn.plots import _style
 
 EPOCHS = np.arange(1, 13)
 RAN = np.where(EPOCHS <= 8, 1.0, np.nan)
@@ -388,9 +389,9 @@ def test_text_is_readable_on_every_cell():
         column, row = text.get_position()
         assert contrast(text.get_color(), cells[row, column][:3]) > 4
     for value in np.linspace(0, 1, 101):
-        cell = plots.SHADES(float(value))
-        assert contrast(plots._readable(cell, False), cell[:3]) > 4.5
-    assert contrast(plots._readable(plots.SHADES(0.0), True), plots.SHADES(0.0)[:3]) > 4.5
+        cell = _style.SHADES(float(value))
+        assert contrast(_style.readable(cell, False), cell[:3]) > 4.5
+    assert contrast(_style.readable(_style.SHADES(0.0), True), _style.SHADES(0.0)[:3]) > 4.5
 
 
 def test_fractions_and_classes_that_never_occur():

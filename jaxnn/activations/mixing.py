@@ -41,7 +41,8 @@ def softmax(x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Arr
         maximum mutual information estimation of parameters", NeurIPS 1989.
     """
     x = _masked("softmax", x, where)
-    return _exact.rounded_once(lambda x: _softmax(x, axis), x) if x.size else x
+    with jax.named_scope("softmax"):
+        return _exact.rounded_once(lambda x: _softmax(x, axis), x) if x.size else x
 
 
 def _masked(name, x, where):
@@ -131,7 +132,8 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
         Array([-0.69, -0.69, -8.69], dtype=float32)
     """
     x = _masked("log_softmax", x, None)
-    return _exact.rounded_once(lambda x: _log_softmax(x, axis), x) if x.size else x
+    with jax.named_scope("log_softmax"):
+        return _exact.rounded_once(lambda x: _log_softmax(x, axis), x) if x.size else x
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -235,7 +237,8 @@ def glu(x: ArrayLike, axis: int = -1) -> Array:
         ICML 2017.
     """
     a, b = _halves("glu", x, axis)
-    return _exact.rounded_once(lambda a, b: a * _exact.sigmoid(b), a, b)
+    with jax.named_scope("glu"):
+        return _exact.rounded_once(lambda a, b: a * _exact.sigmoid(b), a, b)
 
 
 def _halves(name, x, axis):

@@ -69,7 +69,7 @@ def scaled_dot_product_attention(
         training generalized multi-query transformer models", EMNLP 2023.
     """
     _check("scaled_dot_product_attention", q, k, v)
-    with jax.named_scope("attention"):
+    with jax.named_scope("scaled_dot_product_attention"):
         allowed = _allowed("scaled_dot_product_attention", q, k, mask, causal)
         wide, k, v = _wide(_grouped(q, k), k, v)
         weights = softmax(_scores(wide, k), -1, allowed)
@@ -138,7 +138,8 @@ def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
     Reference:
         Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
     """
-    return _rotated("rotary", x, positions, base, 1)
+    with jax.named_scope("rotary"):
+        return _rotated("rotary", x, positions, base, 1)
 
 
 def rotary_vjp(g: Array, x: Array, positions: Array, base: float = 10000.0) -> Array:
@@ -249,7 +250,9 @@ def multi_head_attention(
     with jax.named_scope("multi_head_attention"):
         q, k, v = _projected("multi_head_attention", params, x, context, positions)
         a = scaled_dot_product_attention(q, k, v, mask, causal)
-        return jnp.einsum("...qhd,hdf->...qf", a, params["out"]["kernel"]) + params["out"]["bias"]
+        with jax.named_scope("out"):
+            kernel, bias = params["out"]["kernel"], params["out"]["bias"]
+            return jnp.einsum("...qhd,hdf->...qf", a, kernel) + bias
 
 
 def multi_head_attention_vjp(
@@ -401,10 +404,12 @@ def _projected(function, params, x, context, positions):
             f"{function}: positions are for self-attention, got a context too. Leave them out: "
             "steps of two sequences have no distance."
         )
-    q, k, v = (
-        jnp.einsum("...tf,fhd->...thd", source, params[name]["kernel"]) + params[name]["bias"]
-        for name, source in (("query", x), ("key", asked), ("value", asked))
-    )
+    heads = []
+    for name, source in (("query", x), ("key", asked), ("value", asked)):
+        with jax.named_scope(name):
+            kernel, bias = params[name]["kernel"], params[name]["bias"]
+            heads.append(jnp.einsum("...tf,fhd->...thd", source, kernel) + bias)
+    q, k, v = heads
     if positions is not None:
         q, k = rotary(q, positions), rotary(k, positions)
     return q, k, v

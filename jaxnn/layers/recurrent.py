@@ -130,8 +130,11 @@ def bidirectional(
         Signal Processing 1997.
     """
     _checks.function("bidirectional", layer=layer)
-    forward = layer(params["forward"], xs, lengths, False)
-    return jnp.concatenate([forward, layer(params["backward"], xs, lengths, True)], -1)
+    ways = []
+    for name, reverse in (("forward", False), ("backward", True)):
+        with jax.named_scope(name):
+            ways.append(layer(params[name], xs, lengths, reverse))
+    return jnp.concatenate(ways, -1)
 
 
 def bidirectional_vjp(

@@ -68,6 +68,12 @@ def with_state(network: Network) -> StatefulNetwork:
     return StatefulNetwork(init, apply)
 
 
+def named(layer: Callable, params: Params, name: str, *inputs, **options):
+    """`layer(params[name], *inputs, **options)`, under that name in summaries and profiles."""
+    with jax.named_scope(name):
+        return layer(params[name], *inputs, **options)
+
+
 def split(key: Array | None, count: int):
     """`count` keys, which are None where there is none: no key, no noise."""
     return [None] * count if key is None else jax.random.split(key, count)

@@ -17,7 +17,7 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import conv, conv_init, conv_transpose, conv_transpose_init, dense, dense_init
-from jaxnn.networks._network import Params, check_image
+from jaxnn.networks._network import Params, check_image, named
 from jaxnn.networks.mlp import mlp
 
 __all__ = ["Autoencoder", "autoencoder", "convolutional_autoencoder", "variational_autoencoder"]
@@ -86,8 +86,8 @@ def autoencoder(
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         first, second = _two(key)
-        code = encoder.apply(params["encoder"], x, key=first)
-        return decoder.apply(params["decoder"], code, key=second)
+        code = named(encoder.apply, params, "encoder", x, key=first)
+        return named(decoder.apply, params, "decoder", code, key=second)
 
     return _halves(encoder, decoder, apply)
 
@@ -162,16 +162,20 @@ def convolutional_autoencoder(
         return {"encoder": encoder, "decoder": decoder}
 
     def encode(params: Params, x: Array) -> Array:
-        for i in range(depth):
-            x = activation(conv(params["encoder"][f"conv_{i}"], x, 2))
-        return dense(params["encoder"]["dense"], x.reshape(*x.shape[:-3], flat))
+        at = params["encoder"]
+        with jax.named_scope("encoder"):
+            for i in range(depth):
+                x = activation(named(conv, at, f"conv_{i}", x, 2))
+            return named(dense, at, "dense", x.reshape(*x.shape[:-3], flat))
 
     def decode(params: Params, code: Array) -> Array:
-        x = dense(params["decoder"]["dense"], code)
-        x = x.reshape(*x.shape[:-1], *small)
-        for i in range(depth):
-            x = conv_transpose(params["decoder"][f"conv_{i}"], activation(x), 2)
-        return x
+        at = params["decoder"]
+        with jax.named_scope("decoder"):
+            x = named(dense, at, "dense", code)
+            x = x.reshape(*x.shape[:-1], *small)
+            for i in range(depth):
+                x = named(conv_transpose, at, f"conv_{i}", activation(x), 2)
+            return x
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         del key  # nothing is drawn
@@ -224,7 +228,7 @@ def variational_autoencoder(
     decoder = mlp(sizes[::-1], activation=activation, kernel_init=kernel_init)
 
     def encode(params: Params, x: Array) -> tuple[Array, Array]:
-        mean, log_variance = jnp.split(encoder.apply(params["encoder"], x), 2, -1)
+        mean, log_variance = jnp.split(named(encoder.apply, params, "encoder", x), 2, -1)
         return mean, log_variance
 
     def apply(params: Params, x: Array, *, key: Array | None = None):
@@ -233,7 +237,7 @@ def variational_autoencoder(
         if key is not None:
             noise = jax.random.normal(key, mean.shape, mean.dtype)
             code = mean + jnp.exp(log_variance / 2) * noise
-        return decoder.apply(params["decoder"], code), mean, log_variance
+        return named(decoder.apply, params, "decoder", code), mean, log_variance
 
     return _halves(encoder, decoder, apply)._replace(encode=encode)
 
@@ -244,10 +248,10 @@ def _halves(encoder, decoder, apply) -> Autoencoder:
         return {"encoder": encoder.init(first), "decoder": decoder.init(second)}
 
     def encode(params: Params, x: Array) -> Array:
-        return encoder.apply(params["encoder"], x)
+        return named(encoder.apply, params, "encoder", x)
 
     def decode(params: Params, code: Array) -> Array:
-        return decoder.apply(params["decoder"], code)
+        return named(decoder.apply, params, "decoder", code)
 
     return Autoencoder(init, apply, encode, decode)
 

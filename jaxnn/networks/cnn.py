@@ -24,7 +24,15 @@ from jaxnn.layers import (
     dropout,
     max_pool,
 )
-from jaxnn.networks._network import Network, Params, State, StatefulNetwork, check_image, split
+from jaxnn.networks._network import (
+    Network,
+    Params,
+    State,
+    StatefulNetwork,
+    check_image,
+    named,
+    split,
+)
 
 __all__ = ["batch_norm_cnn", "cnn"]
 
@@ -96,7 +104,7 @@ def cnn(
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         for i in range(len(channels)):
-            x = _pooled(activation(conv(params[f"conv_{i}"], x)), pool)
+            x = _pooled(activation(named(conv, params, f"conv_{i}", x)), pool)
         return _head(params, x, sizes, activation, dropout_rate, key)
 
     return Network(init, apply)
@@ -174,10 +182,11 @@ def batch_norm_cnn(
         new = {}
         for i in range(len(channels)):
             name = f"batch_norm_{i}"
-            x = conv(params[f"conv_{i}"], x)
-            x, new[name] = batch_norm(
-                params[name], state[name], x, train=train, momentum=momentum, epsilon=epsilon
-            )
+            x = named(conv, params, f"conv_{i}", x)
+            x, new[name] = named(
+                batch_norm, params, name, state[name], x, train=train, momentum=momentum,
+                epsilon=epsilon,
+            )  # fmt: skip
             x = _pooled(activation(x), pool)
         return _head(params, x, sizes, activation, dropout_rate, key), new
 
@@ -194,7 +203,7 @@ def _head(params, x, sizes, activation, dropout_rate, key):
     keys = split(key, depth)
     x = x.reshape(*x.shape[:-3], -1)
     for i in range(depth):
-        x = dense(params[f"dense_{i}"], dropout(keys[i], x, dropout_rate))
+        x = named(dense, params, f"dense_{i}", dropout(keys[i], x, dropout_rate))
         x = activation(x) if i < depth - 1 else x
     return x
 

@@ -31,7 +31,7 @@ from jax import Array
 
 from jaxnn import _checks
 from jaxnn.activations import softplus
-from jaxnn.networks._network import Network
+from jaxnn.networks._network import Network, named
 
 __all__ = ["GANState", "gan", "gan_step"]
 
@@ -84,7 +84,7 @@ def gan(generator: Network, discriminator: Network) -> Network:
         return {"generator": generator.init(first), "discriminator": discriminator.init(second)}
 
     def apply(params: dict[str, Any], noise: Array, *, key: Array | None = None) -> Array:
-        return generator.apply(params["generator"], noise, key=key)
+        return named(generator.apply, params, "generator", noise, key=key)
 
     return Network(init, apply)
 

@@ -15,7 +15,7 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import batch_norm, batch_norm_init, dense, dense_init, dense_vjp, dropout
-from jaxnn.networks._network import Network, Params, State, StatefulNetwork, split
+from jaxnn.networks._network import Network, Params, State, StatefulNetwork, named, split
 
 __all__ = ["batch_norm_mlp", "mlp", "mlp_vjp"]
 
@@ -73,9 +73,9 @@ def mlp(
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         keys = split(key, depth)
         for i in range(depth - 1):
-            x = activation(dense(params[f"dense_{i}"], x))
+            x = activation(named(dense, params, f"dense_{i}", x))
             x = dropout(keys[i], x, dropout_rate)
-        return dense(params[f"dense_{depth - 1}"], x)
+        return named(dense, params, f"dense_{depth - 1}", x)
 
     return Network(init, apply)
 
@@ -207,16 +207,13 @@ def batch_norm_mlp(
         keys, new_state = split(key, depth), {}
         for i in range(depth - 1):
             name = f"batch_norm_{i}"
-            z, new_state[name] = batch_norm(
-                params[name],
-                state[name],
-                dense(params[f"dense_{i}"], x),
-                train=train,
-                momentum=momentum,
+            z = named(dense, params, f"dense_{i}", x)
+            z, new_state[name] = named(
+                batch_norm, params, name, state[name], z, train=train, momentum=momentum,
                 epsilon=epsilon,
-            )
+            )  # fmt: skip
             x = dropout(keys[i], activation(z), dropout_rate)
-        return dense(params[f"dense_{depth - 1}"], x), new_state
+        return named(dense, params, f"dense_{depth - 1}", x), new_state
 
     return StatefulNetwork(init, apply)
 

@@ -9,7 +9,7 @@ from jax import Array, lax
 from jaxnn import _checks
 from jaxnn.initializers import zeros
 from jaxnn.layers import dense, dense_init, dense_vjp
-from jaxnn.networks._network import Network, Params
+from jaxnn.networks._network import Network, Params, named
 
 __all__ = ["perceptron", "perceptron_step"]
 
@@ -50,7 +50,7 @@ def perceptron(features: int) -> Network:
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         del key  # nothing is drawn
-        return dense(params["dense_0"], x)[..., 0]
+        return named(dense, params, "dense_0", x)[..., 0]
 
     return Network(init, apply)
 

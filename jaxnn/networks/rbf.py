@@ -16,7 +16,7 @@ from jaxnn import _checks
 from jaxnn.initializers import Initializer, normal
 from jaxnn.layers import dense, dense_init, radial_basis, radial_basis_init
 from jaxnn.networks._distances import examples, squared_distances
-from jaxnn.networks._network import Network, Params
+from jaxnn.networks._network import Network, Params, named
 
 __all__ = ["k_means", "rbf_fit", "rbf_interpolate", "rbf_network"]
 
@@ -69,7 +69,7 @@ def rbf_network(
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         del key  # nothing is drawn
-        return dense(params["dense_0"], radial_basis(params["radial_basis_0"], x))
+        return named(dense, params, "dense_0", named(radial_basis, params, "radial_basis_0", x))
 
     return Network(init, apply)
 

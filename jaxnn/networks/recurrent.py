@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxnn import _checks
 from jaxnn import layers as blocks
-from jaxnn.networks._network import Network, Params, split
+from jaxnn.networks._network import Network, Params, named, split
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -183,13 +183,14 @@ def _recurrent(
 
     def apply(params: Params, xs: Array, *, key: Array | None = None, lengths=None) -> Array:
         for i, k in enumerate(split(key, depth)):
-            at = params[f"layer_{i}"]
+            name = f"layer_{i}"
             if bidirectional:
-                xs = blocks.bidirectional(layer, at, xs, lengths)
+                with jax.named_scope(name):
+                    xs = blocks.bidirectional(layer, params[name], xs, lengths)
             else:
-                xs = layer(at, xs, lengths)
+                xs = named(layer, params, name, xs, lengths)
             xs = blocks.dropout(k, xs, dropout_rate)
-        return blocks.dense(params["dense"], xs if every_step else _ends(xs, lengths))
+        return named(blocks.dense, params, "dense", xs if every_step else _ends(xs, lengths))
 
     def _ends(ys: Array, lengths) -> Array:
         """Where each direction has seen the whole sequence: its last step, or its first."""

@@ -19,7 +19,7 @@ from jaxnn.layers import (
     tree_rnn_init,
 )
 from jaxnn.layers.tree_shapes import Tree
-from jaxnn.networks._network import Network, Params
+from jaxnn.networks._network import Network, Params, named
 
 __all__ = ["recursive_network"]
 
@@ -91,9 +91,11 @@ def recursive_network(
 
     def apply(params: Params, inputs: tuple[Array, Tree], *, key: Array | None = None) -> Array:
         ids, tree = inputs
-        states = run(params[cell], _embedded(params["embedding"]["embedding"], ids), tree)
+        with jax.named_scope("embedding"):
+            x = _embedded(params["embedding"]["embedding"], ids)
+        states = named(run, params, cell, x, tree)
         states = states if every_node else states[..., -1, :]
-        return dense(params["dense"], dropout(key, states, dropout_rate))
+        return named(dense, params, "dense", dropout(key, states, dropout_rate))
 
     return Network(init, apply)
 

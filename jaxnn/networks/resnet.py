@@ -23,7 +23,7 @@ from jaxnn.layers import (
     dense_init,
     global_average_pool,
 )
-from jaxnn.networks._network import Params, State, StatefulNetwork, check_image
+from jaxnn.networks._network import Params, State, StatefulNetwork, check_image, named
 
 __all__ = ["resnet"]
 
@@ -98,19 +98,22 @@ def resnet(
         new: State = {}
 
         def normalized(params, state, into, name, x, stride=1):
-            x = conv(params[f"conv{name}"], x, stride)
+            x = named(conv, params, f"conv{name}", x, stride)
             norm = f"norm{name}"
-            x, into[norm] = batch_norm(params[norm], state[norm], x, train=train, **normalize)
+            x, into[norm] = named(
+                batch_norm, params, norm, state[norm], x, train=train, **normalize
+            )
             return x
 
         x = activation(normalized(params, state, new, "", x))
         for i, (_, _, stride) in enumerate(plan):
             block = f"block_{i}"
             at = (params[block], state[block], new.setdefault(block, {}))
-            y = activation(normalized(*at, "_0", x, stride))
-            y = normalized(*at, "_1", y)
-            x = activation(y + (normalized(*at, "_2", x, stride) if "conv_2" in at[0] else x))
-        return dense(params["dense"], global_average_pool(x)), new
+            with jax.named_scope(block):
+                y = activation(normalized(*at, "_0", x, stride))
+                y = normalized(*at, "_1", y)
+                x = activation(y + (normalized(*at, "_2", x, stride) if "conv_2" in at[0] else x))
+        return named(dense, params, "dense", global_average_pool(x)), new
 
     return StatefulNetwork(init, apply)
 

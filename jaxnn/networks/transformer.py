@@ -34,7 +34,7 @@ from jaxnn.layers import (
     rotary,
     scaled_dot_product_attention,
 )
-from jaxnn.networks._network import Network, Params, split
+from jaxnn.networks._network import Network, Params, named, split
 
 __all__ = ["Transformer", "sequence_to_sequence", "transformer", "transformer_encoder"]
 
@@ -108,10 +108,11 @@ def transformer(
 
     def apply(params: Params, ids: Array, *, key: Array | None = None) -> Array:
         places = _places("transformer", ids, length)
-        x = embedding(params["embedding"], ids)
+        x = named(embedding, params, "embedding", ids)
         for i, k in enumerate(split(key, depth)):
-            x = _block(params[f"block_{i}"], x, k, dropout_rate, causal=True, positions=places)
-        return dense(params["dense"], rms_norm(params["norm"], x))
+            at = x, k, dropout_rate
+            x = named(_block, params, f"block_{i}", *at, causal=True, positions=places)
+        return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
     def sample(params, prompt, steps, *, key=None, temperature=1.0):
         _places("transformer", jnp.zeros(prompt.shape[1] + steps), length)
@@ -174,12 +175,11 @@ def transformer_encoder(
 
     def apply(params: Params, ids: Array, *, key: Array | None = None, lengths=None) -> Array:
         places = _places(name, ids, length)
-        x = embedding(params["embedding"], ids)
+        x = named(embedding, params, "embedding", ids)
         for i, k in enumerate(split(key, depth)):
-            x = _block(
-                params[f"block_{i}"], x, k, dropout_rate, _padding(ids, lengths), positions=places
-            )
-        return dense(params["dense"], rms_norm(params["norm"], x))
+            at = x, k, dropout_rate, _padding(ids, lengths)
+            x = named(_block, params, f"block_{i}", *at, positions=places)
+        return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
     return Network(init, apply)
 
@@ -245,23 +245,25 @@ def sequence_to_sequence(
         source, target = inputs
         keys = split(key, 2 * depth)
         mask = _padding(source, lengths)
-        at = params["encoder"]
-        x = embedding(at["embedding"], source)
-        for i in range(depth):
-            places = _places(name, source, length)
-            x = _block(at[f"block_{i}"], x, keys[i], dropout_rate, mask, positions=places)
-        context = rms_norm(at["norm"], x)
+        context = named(encode, params, "encoder", source, keys[:depth], mask)
+        return named(decode, params, "decoder", target, keys[depth:], context, mask)
 
-        at = params["decoder"]
-        x = embedding(at["embedding"], target)
-        look = partial(multi_head_attention, context=context, mask=mask)
+    def encode(params: Params, source: Array, keys, mask) -> Array:
+        places = _places(name, source, length)
+        x = named(embedding, params, "embedding", source)
         for i in range(depth):
-            places = _places(name, target, length)
-            x = _block(
-                at[f"block_{i}"], x, keys[depth + i], dropout_rate, causal=True, positions=places,
-                look=look,
-            )  # fmt: skip
-        return dense(at["dense"], rms_norm(at["norm"], x))
+            at = x, keys[i], dropout_rate, mask
+            x = named(_block, params, f"block_{i}", *at, positions=places)
+        return named(rms_norm, params, "norm", x)
+
+    def decode(params: Params, target: Array, keys, context, mask) -> Array:
+        places = _places(name, target, length)
+        look = partial(multi_head_attention, context=context, mask=mask)
+        x = named(embedding, params, "embedding", target)
+        for i in range(depth):
+            at = x, keys[depth + i], dropout_rate
+            x = named(_block, params, f"block_{i}", *at, causal=True, positions=places, look=look)
+        return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
     return Network(init, apply)
 
@@ -327,17 +329,18 @@ def _block_init(key, width, heads, groups, hidden, cross=False) -> Params:
 
 def _block(params, x, key, rate, mask=None, causal=False, positions=None, look=None):
     keys = split(key, 3)
-    a = rms_norm(params["norm_0"], x)
-    a = multi_head_attention(params["attention"], a, None, mask, causal, positions)
+    a = named(rms_norm, params, "norm_0", x)
+    a = named(multi_head_attention, params, "attention", a, None, mask, causal, positions)
     x = x + dropout(keys[0], a, rate)
     if look is not None:
-        a = look(params["cross_attention"], rms_norm(params["norm_2"], x))
+        a = named(look, params, "cross_attention", named(rms_norm, params, "norm_2", x))
         x = x + dropout(keys[1], a, rate)
     return x + dropout(keys[2], _perceptron(params, x), rate)
 
 
 def _perceptron(params, x):
-    return dense(params["dense_1"], gelu(dense(params["dense_0"], rms_norm(params["norm_1"], x))))
+    h = named(dense, params, "dense_0", named(rms_norm, params, "norm_1", x))
+    return named(dense, params, "dense_1", gelu(h))
 
 
 @partial(jax.jit, static_argnames=("depth", "steps"))
