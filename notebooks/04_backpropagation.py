@@ -215,7 +215,7 @@ def loss_grad(layers, x, y):
 small = [(jnp.array(W), jnp.array(b)) for W, b in layers]
 small_x, small_y = jnp.array([x]), jnp.array([[y]])
 named = {f"dense_{i}": {"kernel": W, "bias": b} for i, (W, b) in enumerate(small)}
-table = backprop.explain(named, small_x, small_y, binary_cross_entropy, activation=tanh, digits=3)
+table = backprop.explain(named, small_x, small_y, binary_cross_entropy, activation=tanh, digits=2)
 table
 
 # %% [markdown]

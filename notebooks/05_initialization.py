@@ -66,7 +66,7 @@ for ax, title in zip(axes, ("activations", "gradients, coming from layer 50"), s
     ax.axhspan(1e-90, 1e-38, color=INK, alpha=0.15, lw=0)
     ax.set(xlabel="layer", title=title, ylim=(1e-90, 1e100))
 axes[0].set_ylabel("mean square")
-axes[0].legend(loc="lower left", fontsize=8)
+axes[0].legend(loc="lower left", fontsize=7.5, labelspacing=0.2)
 axes[1].text(49, 1e85, "float32 ends here", ha="right", fontsize=8)
 plt.show()
 
@@ -158,13 +158,13 @@ variances = {
     "normal(0.1)": 0.1**2,
     "normal(1)": 1.0,
 }
-print("factor per layer    predicted   forward  backward")
+print("      per layer  predicted forward backward")
 for name, v in variances.items():
     sizes, back = measured[name]
     predicted = m * v / 2  # step 4
     forward = float((sizes[-1] / sizes[0]) ** (1 / (D - 1)))
     backward = float((back[0] / back[-1]) ** (1 / (D - 1)))
-    print(f"{name:>16} {predicted:12.4g} {forward:9.4g} {backward:9.4g}")
+    print(f"{name:>15} {predicted:10.4g} {forward:7.4g} {backward:8.4g}")
     assert abs(forward / predicted - 1) < 0.03
     assert abs(backward / predicted - 1) < 0.03
 
@@ -183,7 +183,7 @@ named = {
 }
 for name, v in named.items():
     W = getattr(initializers, name)()(jax.random.key(3), (fan_in, fan_out), jnp.float64)
-    print(f"{name:>15}: variance {float((W**2).mean()):.6f}, promised {v:.6f}")
+    print(f"{name:>15} {float((W**2).mean()):.6f}, promised {v:.6f}")
     assert abs((W**2).mean() / v - 1) < 0.02
 
 # %% [markdown]
@@ -311,9 +311,9 @@ q = [1.0]
 for _ in range(D):
     q.append(float(weight @ np.tanh(np.sqrt(q[-1]) * u) ** 2))
 drawn = sizes_of(tanh, 1 / m)
-print("layer               10     20     30     40     50")
-print("1/q, averaged", "".join(f"{1 / q[i]:7.1f}" for i in range(10, 51, 10)))
-print("1/q, one draw", "".join(f"{1 / drawn[i - 1]:7.1f}" for i in range(10, 51, 10)))
+print("layer            10    20    30    40    50")
+print("1/q, averaged", "".join(f"{1 / q[i]:6.1f}" for i in range(10, 51, 10)))
+print("1/q, one draw", "".join(f"{1 / drawn[i - 1]:6.1f}" for i in range(10, 51, 10)))
 assert 1.9 < (1 / q[50] - 1 / q[40]) / 10 < 2.1
 assert 0.6 < drawn[-1] / q[50] < 1.6
 
@@ -345,14 +345,10 @@ ax = panels(width=4.4, height=2.3)
 ax.hist(np.asarray(logs), 24, color=COLORS[0], alpha=0.5, density=True)
 t = np.linspace(-6, 4, 200)
 mean, variance = -5 * 30 / (2 * 64), 5 * 30 / 64
-ax.plot(
-    t, np.exp(-((t - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), color=COLORS[1]
-)
-ax.set(
-    xlabel="log of the squared length, out over in",
-    yticks=[],
-    title="300 networks, and the formula",
-)
+density = np.exp(-((t - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+ax.plot(t, density, color=COLORS[1])
+ax.set(xlabel="log of the squared length, out over in", yticks=[])
+ax.set_title("300 networks, and the formula")
 plt.show()
 print(f"mean {logs.mean():.2f}, predicted {mean:.2f}")
 print(f"variance {logs.var():.2f}, predicted {variance:.2f}")

@@ -29,7 +29,7 @@ body.jp-Notebook { padding: 0; }
 main { max-width: 56rem; margin: 0 auto; padding: 1rem; box-sizing: border-box; }
 .jp-InputPrompt, .jp-OutputPrompt { display: none; }
 .jp-RenderedHTMLCommon { font-size: 16px; line-height: 1.6; }
-.jp-OutputArea-output pre { white-space: pre; overflow-x: auto; }
+.jp-OutputArea-output pre { white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
 .jp-InputArea-editor, .jp-InputArea-editor .highlight { overflow-x: auto; }
 .jp-RenderedImage img { max-width: 100%; height: auto; }
 .jp-Cell { padding: 0.3rem 0; }
