@@ -246,7 +246,7 @@ agree(loss_grad(at, many, classes), library, at, many, classes, name="jaxnn's lo
 assert number == 6  # passes until the rule makes no mistake on AND
 assert np.allclose(theirs["dense_0"]["kernel"][:, 0], w)
 assert np.allclose(theirs["dense_0"]["bias"], b)
-assert jnp.allclose(product, (p - y_i) * x_i)
+assert np.allclose(product, (p - y_i) * x_i)
 
 # %% [markdown]
 # ## Break it
@@ -300,7 +300,7 @@ descend = lambda _, params: jax.tree.map(jnp.subtract, params, loss_grad(params,
 params = jax.jit(lambda params: jax.lax.fori_loop(0, 2000, descend, params))(params)
 print("  gradient descent: p =", forward(params, x)[1].round(3))
 assert number is None
-assert jnp.allclose(forward(params, x)[1], 0.5, atol=1e-6)
+assert np.allclose(forward(params, x)[1], 0.5, atol=1e-6)
 
 # %% [markdown]
 # Notebook 04 gives it a second layer, and with that the chain gets branches.
