@@ -60,13 +60,8 @@ left, right = panels(2, height=2.7)
 draw(left)
 depth, width = np.arange(1, 11), 10
 right.semilogy(depth, width ** (depth + 1.0), color=COLORS[1], label="paths")
-right.semilogy(
-    depth,
-    2.0 * depth * width**2,
-    "--",
-    color=COLORS[0],
-    label="multiplications in\nbackpropagation",
-)
+steps, label = 2.0 * depth * width**2, "multiplications in\nbackpropagation"
+right.semilogy(depth, steps, "--", color=COLORS[0], label=label)
 right.set(xlabel="layers of ten units", title="how many there are")
 right.legend()
 plt.show()
