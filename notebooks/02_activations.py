@@ -297,12 +297,12 @@ slope = activations.sigmoid_grad(two[0] - two[1]) * (g_two[0] - g_two[1])
 agree(jnp.stack([slope, -slope]), lambda z: g_two * softmax(z), two, name="softmax of two")
 
 # %% [markdown]
-# **4.** Above 0, $E[x; x > 0] = \varphi(0) = 1/\sqrt{2\pi}$ and $E[x^2; x > 0] = \frac12$. Below 0
-# let $p = \sqrt e\, \Phi(-1)$ and $q = e^2\, \Phi(-2)$:
+# **4.** Above 0, $E[x; x > 0] = \varphi(0) = 1/\sqrt{2\pi}$ and $E[x^2; x > 0] = \frac12$. Below 0,
+# let $p = \sqrt e\, \Phi(-1)$ and $q = e^2\, \Phi(-2)$. Mean 0 and variance 1 then say:
 #
 # $$\begin{aligned}
-# \text{mean 0:} && \varphi(0) + \alpha (p - \tfrac12) &= 0 \\
-# \text{variance 1:} && \lambda^2 \big( \tfrac12 + \alpha^2 (q - 2p + \tfrac12) \big) &= 1
+# \varphi(0) + \alpha (p - \tfrac12) &= 0 \\
+# \lambda^2 \big( \tfrac12 + \alpha^2 (q - 2p + \tfrac12) \big) &= 1
 # \end{aligned}$$
 
 # %%

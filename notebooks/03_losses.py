@@ -278,6 +278,7 @@ far = jnp.float32(90.0)
 printed = lambda r: jnp.log(jnp.cosh(r))
 print("printed:", printed(far), " step 5:", losses.log_cosh(far, jnp.float32(0)))
 assert jnp.isinf(printed(far))
+assert jnp.isnan(jax.grad(printed)(far))
 assert np.isclose(losses.log_cosh(far, jnp.float32(0)), 90 - jnp.log(2))
 
 # %% [markdown]
@@ -307,9 +308,9 @@ assert np.isclose(losses.absolute_percentage_error(jnp.array(-1.0), jnp.array(-2
 #
 # ## Answers
 #
-# **1.** The vote of 1 weighs $1/1$, that of 10 weighs $1/10$: the median of the votes is 1. A
-# forecaster who is paid by percentage error says the least number he can. The squared error of
-# logarithms wants the mean of the logarithms, and so the geometric mean, $\sqrt{10}$.
+# **1.** The vote of 1 weighs $1/1$, that of 10 weighs $1/10$: the median of the votes is 1. Whoever
+# is paid by percentage error does well to guess low. The squared error of logarithms wants the mean
+# of the logarithms, and so the geometric mean, $\sqrt{10}$.
 
 # %%
 two = jnp.array([1.0, 10.0])

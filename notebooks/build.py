@@ -75,6 +75,7 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         NotebookClient(
             notebook,
             timeout=SECONDS,
+            coalesce_streams=True,  # else prints are cut apart wherever they happen to arrive
             resources={"metadata": {"path": str(HERE)}},
             extra_arguments=["--Application.log_level=ERROR"],
         ).execute()
