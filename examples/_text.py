@@ -34,7 +34,7 @@ def ngram_bits(ids, cut, order):
         ).T
         bits[f"order {length}"] = -np.log2((n + 0.1) / (total + 0.1 * size)).mean()
         mixed = np.where(total > 0, (n + kind * mixed) / np.maximum(total + kind, 1), mixed)
-    return bits | {f"order {order}, mixed": -np.log2(mixed).mean()}
+    return bits | {f"orders 0 to {order}, mixed": -np.log2(mixed).mean()}
 
 
 def _grams(ids, length, size):
