@@ -24,7 +24,7 @@ def normalize(x, axes, epsilon):
         nothing = x.sum(axes, keepdims=True)
         return x, nothing, nothing, lambda h: h
     normalized, half, rest, mean, variance = _normalized(x, jnp.asarray(epsilon, x.dtype), axes)
-    return normalized, mean, variance, lambda h: h * half * rest
+    return normalized, mean, variance, lambda h: h * rest * half
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
