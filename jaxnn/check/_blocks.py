@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,10 +114,9 @@ class Block:
             else:
                 cuts = np.cumsum([a[0].size for a in args[: self.wrt]])[:-1]
                 cuts = cuts if part == "first" else []
-                pieces = (np.split(a, cuts, axis=-1) for a in (got, high, low))
-                error = np.concatenate(
-                    [_relative(*piece, size) for piece in zip(*pieces, strict=True)], -1
-                )
+                pieces = [np.split(a, cuts, axis=-1) for a in (got, high, low)]
+                parts: list[Any] = list(zip(*pieces, strict=True))
+                error = np.concatenate([_relative(*triple, size) for triple in parts], -1)
 
             def describe(i, way=way, got=got, high=high):
                 example = i // max(1, got[0].size)

@@ -70,7 +70,7 @@ class Elementwise:
 
     def _near_zero(self, truth_of, args, high):
         none = np.zeros(args[0].shape, bool)
-        masks = {"value": none}
+        masks: dict[str, Any] = {"value": none}
         for order, part in list(enumerate(self.parts))[1:]:
 
             def slope(x, order=order):
@@ -83,7 +83,7 @@ class Elementwise:
     def _row(self, settings, args, high, low, near, dtype, bounds, distinct=None):
         dtype = jnp.dtype(dtype)
         count = len(args[0]) if distinct is None else distinct
-        bounds = dict(zip(self.parts, bounds, strict=False))
+        allowed = dict(zip(self.parts, bounds, strict=False))
         truth = {part: (high[i][:count], low[i][:count]) for i, part in enumerate(self.parts)}
         near = {part: mask[:count] for part, mask in near.items()}
         points = [a[:count] for a in args]
@@ -92,12 +92,12 @@ class Elementwise:
 
         def judge(found):
             cut = [(way, part, y[:count]) for way, part, y in found]
-            return _measure.judged(cut, truth, bounds, dtype, near, points, terms)
+            return _measure.judged(cut, truth, allowed, dtype, near, points, terms)
 
         bind = lambda f: lambda *a: f(*a, **self.options)
         ways = _measure.elementwise_ways(bind(self.f), bind(self.closed_form), self.orders)
         row = _measure.Row(
-            self.name, dtype.name, "ULP", bounds, judge(_measure.results(ways, *arrays))
+            self.name, dtype.name, "ULP", allowed, judge(_measure.results(ways, *arrays))
         )
         for library in settings.against if dtype == jnp.float32 else ():
             row.peers[library] = _peers.elementwise(

@@ -74,12 +74,12 @@ def gradient(
     x = np.ravel(np.asarray(points, np.float32)).astype(np.float64)
     autodiff = lambda x: jax.grad(lambda x: f(x).sum())(x)
     beside = getattr(sys.modules.get(f.__module__), f"{f.__name__}_grad", None)
-    closed_form = closed_form or beside or autodiff
+    slope: Callable = closed_form or beside or autodiff
     with jax.enable_x64(True):
         wide = jnp.asarray(x)
         step = STEP * jnp.maximum(1, jnp.abs(wide))
         numeric = np.asarray((f(wide + step) - f(wide - step)) / (2 * step))
-        found = np.asarray(closed_form(wide))
+        found = np.asarray(slope(wide))
         derived = np.asarray(autodiff(wide))
     if found.shape != x.shape:
         raise ValueError(
@@ -92,8 +92,8 @@ def gradient(
     if truth is not None:
         short = jnp.asarray(x, jnp.float32)
         high, low = _slopes(truth, x)
-        error = lambda slope: _ulp.ulps(slope(short), high, low, jnp.float32) / ulp
-        compared["closed form to truth"] = error(closed_form)
+        error = lambda of: _ulp.ulps(of(short), high, low, jnp.float32) / ulp
+        compared["closed form to truth"] = error(slope)
         others = {"autodiff to truth": error(autodiff)}
     errors = {name: np.where(np.isnan(e), np.inf, e) for name, e in (compared | others).items()}
     worst = {name: int(np.argmax(e)) for name, e in errors.items()}

@@ -249,9 +249,14 @@ def _recurrent(layer, bias_in):
 
 def entries():
     """All of them."""
-    block = lambda name, pair, truth, examples, wrt, **kw: Block(
-        "layers." + name, *pair, truth, examples, wrt, "relative", 1e-6, **kw
-    )
+
+    def block(name, pair, truth, examples, wrt, forward=True):
+        f, pulled_back = pair
+        return Block(
+            "layers." + name, f, pulled_back, truth, examples, wrt, "relative", 1e-6,
+            forward=forward,
+        )  # fmt: skip
+
     attention = (
         lambda q, k, v: layers.scaled_dot_product_attention(q, k, v, _strictly_before(len(q))),
         lambda g, q, k, v: layers.scaled_dot_product_attention_vjp(

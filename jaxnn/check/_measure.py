@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnn.check import _ulp
 
-PARTS = ("value", "first", "second")
+PARTS: tuple[str, ...] = ("value", "first", "second")
 
 
 @dataclass
