@@ -23,6 +23,9 @@ The promise, in float32:
 - losses: value and gradient within 8 ULP, cross-entropies within 4. Where terms of both signs
   cancel (a Poisson loss or a divergence that crosses 0, a soft label that is met exactly, two
   distances, or a distance and its margin), ULP are those of the largest term;
+- losses that compare whole rows or sequences (contrastive, triplet, cosine_distance, info_nce,
+  projected_cross_entropy, weighted_mean): errors within 1e-6 of the largest entry; of ctc,
+  within 1e-6 of the largest entry or of 1, if that is larger;
 - norms, attention, recurrent layers and what else sums: errors within 1e-6 of the largest
   entry, for inputs from 1e-30 to 3e38, and offsets up to a million standard deviations;
 - optimizers: within 1e-5 of the exact recursion after any finite gradient; clipping within 1e-6.
