@@ -169,7 +169,8 @@ def _sigmoid_bend(x) -> jax.Array:
 def tanh(x):
     """-m / (2 + m) with m = exp(-2|x|) - 1, and the sign of x."""
     m = expm1(2 * folded(x))
-    return jnp.copysign(m / (2 + m), x)
+    # Not copysign: XLA folds its bits in the wrong order where x is a transposed constant.
+    return jnp.sign(x) * (jnp.abs(m) / (2 + m))
 
 
 @derivative(lambda x: _tanh_bend(x))

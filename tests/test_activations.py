@@ -156,6 +156,15 @@ def test_maxout_ties_go_to_the_first():
     assert np.isnan(a.maxout(jnp.array([1.0, jnp.nan]), 2)).all()
 
 
+def test_tanh_keeps_its_sign_in_a_program_of_constants():
+    rng = np.random.default_rng(0)
+    x, kernels = rng.normal(size=(7, 3)), rng.normal(size=(15, 3, 5))
+    program = lambda: a.tanh(jnp.einsum("nk,bkj->bnj", *map(jnp.float32, (x, kernels))))
+    close(jax.jit(program)(), np.tanh(np.einsum("nk,bkj->bnj", x, kernels)), 1e-5)
+    zeros = a.tanh(jnp.array([-0.0, 0.0]))
+    assert np.array_equal(np.signbit(zeros), [True, False])
+
+
 def test_golden_values():
     x = jnp.array([-1.0, 0.5])
     close(a.gelu(x), [-0.15865525, 0.34573123])
