@@ -55,7 +55,7 @@ print(activations.sigmoid_grad(jnp.float32(17)))
 # One ULP ("unit in the last place") is the distance to the next number that float32 has; half of it
 # is the best one can hope for. Left, the orange formula loses digit after digit on the way to the
 # right, and at 16.6 the last one. Right, a network that is sure and right is told that its loss is
-# 0, or a random multiple of $10^{-7}$; below $10^{-7}$ nothing is left to learn from.
+# 0, or a multiple of $10^{-6}$; below that nothing is left to learn from.
 #
 # ## Notation
 #

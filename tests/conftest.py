@@ -27,3 +27,10 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_programs():
+    """What was compiled for a file of tests is dropped after it: it would add up to gigabytes."""
+    yield
+    jax.clear_caches()
