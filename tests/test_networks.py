@@ -163,11 +163,16 @@ def test_siamese_branches_share_their_parameters():
         (ValueError, lambda: networks.lstm(2, 0, 1), "hidden must be at least 1"),
         (ValueError, lambda: networks.rnn(2, 1, 1, dropout_rate=2.0), r"within \[0, 1\]"),
         (ValueError, lambda: networks.convolutional_autoencoder((6, 8, 1), [2, 2], 3), "by 4"),
+        (ValueError, lambda: networks.rnn(2, 1, 1).apply(RNN, jnp.ones((3, 0, 2))), "one step"),
         (TypeError, lambda: networks.siamese(layers.dense), "must be a Network"),
+        (TypeError, lambda: networks.siamese(MLP).apply({}, jnp.ones((2, 1))), r"Pass \(a, b\)"),
         (TypeError, lambda: networks.gan(MLP, None), "discriminator must be a Network"),
         (TypeError, lambda: networks.gan_step(MLP, MLP, None, ADAM, latent=1), "Optax"),
         (ValueError, lambda: networks.gan_step(MLP, MLP, ADAM, ADAM, latent=0), "latent"),
+        (ValueError, lambda: networks.gan_step(*GAN, latent=1, penalty=-1.0), "penalty must be"),
+        (ValueError, lambda: networks.gan_step(*GAN, latent=1, average_decay=2.0), "average_decay"),
         (ValueError, lambda: networks.sample_triplets(KEY, jnp.array([0, 0, 1]), 5), "two ex"),
+        (ValueError, lambda: networks.sample_triplets(KEY, jnp.zeros((3, 1), int), 5), "ravel"),
         (TypeError, lambda: networks.sample_triplets(KEY, jnp.ones(4), 5), "hold integers"),
     ],
 )  # fmt: skip
@@ -184,3 +189,5 @@ def test_a_batch_must_fall_into_parts():
 
 MLP = networks.mlp([1, 1])
 ADAM = optimizers.adam(1e-3)
+GAN = MLP, MLP, ADAM, ADAM
+RNN = {"layer_0": layers.simple_rnn_init(KEY, 2, 1), "dense": layers.dense_init(KEY, 1, 1)}
