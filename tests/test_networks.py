@@ -108,6 +108,43 @@ def test_the_variational_code_is_a_sample_only_with_a_key():
     assert jnp.abs(grads["encoder"]["dense_1"]["bias"][2:]).min() > 0
 
 
+def test_a_variational_autoencoder_makes_data_like_those_it_has_seen():
+    along = jnp.array([1.0, 2.0, -1.0])
+    net = networks.variational_autoencoder([3, 16, 1], activation=jnp.tanh)
+
+    def loss_fn(params, x, key):
+        y, mean, log_variance = net.apply(params, x, key=key)
+        far = losses.squared_error(y, x).sum(-1) / (2 * 0.2**2)
+        return (far + losses.gaussian_kl_divergence(mean, log_variance).sum(-1)).mean(), {}
+
+    fit = training.make_fit(loss_fn, optimizers.adam(1e-2), epochs=150, batch_size=64)
+    params = fit(net.init(KEY), normal(256, 1) * along, key=KEY).params
+    made = net.decode(params, normal(1000, 1, seed=1))
+    place = made @ along / 6
+    aside = jnp.linalg.norm(made - place[:, None] * along, axis=-1)
+    assert abs(place.mean()) < 0.2
+    assert 0.8 < place.std() < 1.25
+    assert aside.mean() < 0.03
+
+
+def test_pairs_of_one_kind_end_up_nearer_than_others():
+    """Contrastive: two classes that differ in a sign, which the embedding must find."""
+    x = jnp.abs(normal(200, 2)) * jnp.where(jnp.arange(200) % 2 == 0, 1, -1)[:, None]
+    net = networks.siamese(networks.mlp([2, 8, 2]))
+    pairs, same = (x, jnp.roll(x, 3, 0), jnp.roll(x, 2, 0)), jnp.arange(200) % 2
+
+    def loss_fn(params, batch, key):
+        a, other, alike, which = batch
+        one, two = net.apply(params, (a, jnp.where(which[:, None] == 1, alike, other)), key=key)
+        return losses.contrastive(one, two, which).mean(), {}
+
+    fit = training.make_fit(loss_fn, optimizers.adam(1e-2), epochs=60, batch_size=50)
+    params = fit(net.init(KEY), (*pairs, same), key=KEY).params
+    one, other, alike = net.apply(params, pairs)
+    apart = lambda a, b: jnp.linalg.norm(a - b, axis=-1).mean()
+    assert apart(one, other) > 3 * apart(one, alike)
+
+
 def test_gaussian_divergence_keeps_its_digits_near_the_standard_normal():
     v = np.array([1e-6, -1e-4, 0.2, -0.3], np.float32)
     wide = v.astype(np.float64)
