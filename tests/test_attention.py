@@ -140,7 +140,17 @@ Q = normal(3, 2, 4)
             positions=jnp.arange(3)), "self-attention"),
         (ValueError, lambda: networks.transformer(5, width=6, heads=2, depth=1, length=4), "even"),
         (ValueError, lambda: NET.apply(PARAMS, jnp.zeros((1, 10), int)), "at most 9 steps"),
-        (ValueError, lambda: NET.sample({}, jnp.zeros((1, 5), int), 5), "at most 9 steps"),
+        (ValueError, lambda: sample(jnp.zeros((1, 5), int), 5), "at most 9 steps"),
+        (ValueError, lambda: sample(jnp.zeros((1, 5), int), 0), "steps must be at least 1"),
+        (ValueError, lambda: sample(jnp.zeros((1, 0), int)), "a first step, got"),
+        (ValueError, lambda: sample(jnp.zeros(3, int)), r"pass ids\[None\]"),
+        (ValueError, lambda: sample(jnp.array([[1, 7]])), "prompt must be from 0 to 6, got 7"),
+        (TypeError, lambda: sample(jnp.zeros((1, 5))), "prompt must hold integers"),
+        (ValueError, lambda: sample(jnp.zeros((1, 5), int), temperature=0.0), "be positive"),
+        (ValueError, lambda: networks.transformer(5, groups=3, **SIZES), "groups must divide"),
+        (ValueError, lambda: encoded(jnp.array([1])), "one length per sequence"),
+        (ValueError, lambda: encoded(jnp.array([1, 4])), r"lengths must be within \[0, 3\], got 4"),
+        (TypeError, lambda: encoded(jnp.array([1.0, 2.0])), "lengths must hold integers"),
     ],
 )  # fmt: skip
 def test_bad_input_says_what_to_do(error, call, says):
@@ -149,3 +159,14 @@ def test_bad_input_says_what_to_do(error, call, says):
 
 
 MASK = jnp.ones((3, 3), bool)
+SIZES = {"width": 8, "heads": 2, "depth": 1, "length": 4}
+
+
+def sample(prompt, steps=2, **options):
+    return NET.sample({}, prompt, steps, **options)
+
+
+def encoded(lengths):
+    net = networks.transformer_encoder(5, 2, **SIZES)
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(net.init, KEY))
+    return net.apply(params, jnp.zeros((2, 3), int), lengths=lengths)

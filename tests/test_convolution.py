@@ -102,6 +102,11 @@ def test_padding_is_never_the_largest():
         (lambda: layers.conv(KERNEL, jnp.zeros((4, 4, 6)), groups=3), "divide the outputs"),
         (lambda: layers.conv_transpose(KERNEL, X, padding=[(9, 9), (0, 0)]), "less than the span"),
         (lambda: layers.conv_vjp(X, KERNEL, X), "g must have the shape of the output"),
+        (lambda: layers.conv(KERNEL, X, padding=1), "a pair per spatial axis, got 1"),
+        (lambda: layers.conv(KERNEL, X, padding=(1, 1)), "a pair per spatial axis, got"),
+        (lambda: layers.conv_transpose(KERNEL, X, padding="CAUSAL"), "padding must be 'SAME', 'VA"),
+        (lambda: layers.conv_transpose(KERNEL, X, padding=[(1, 1)]), "a pair per spatial axis"),
+        (lambda: layers.max_pool(X, (2, 2), 0), r"strides\[0\] must be at least 1"),
         (lambda: layers.max_pool(X, (5, 1)), "must fit into the padded input"),
         (lambda: layers.global_average_pool(jnp.zeros(3)), "2 spatial axes"),
     ],
@@ -116,6 +121,17 @@ def test_integers_are_refused():
         layers.conv(KERNEL, jnp.zeros((4, 4, 2), int))
     with pytest.raises(TypeError, match="x must be floating point"):
         layers.max_pool(jnp.zeros((4, 4, 2), int), (2, 2))
+
+
+def test_a_window_has_a_size_for_each_axis():
+    for call in (
+        lambda: layers.conv_init(KEY, 3, 2, 4),  # pyright: ignore
+        lambda: layers.conv_transpose_init(KEY, (), 2, 4),
+        lambda: layers.max_pool(X, 2),  # pyright: ignore
+        lambda: layers.average_pool(X, 2),  # pyright: ignore
+    ):
+        with pytest.raises(TypeError, match=r"must have one entry per spatial axis, got .* \(3, 3"):
+            call()
 
 
 KERNEL = {"kernel": normal(3, 3, 2, 4)}

@@ -269,8 +269,12 @@ def test_errors_say_what_to_do():
         layers.group_norm(norm, x[0], 3)
     with pytest.raises(ValueError, match="layer_norm: epsilon must be at least 0"):
         layers.layer_norm(norm, x, -1.0)
+    with pytest.raises(ValueError, match=r"batch_norm: momentum must be within \[0, 1\], got 9"):
+        layers.batch_norm(norm, layers.batch_norm_init(KEY, 3)[1], x, train=True, momentum=9.0)
     with pytest.raises(ValueError, match="dense_init: outputs must be at least 1, got 0"):
         layers.dense_init(KEY, 3, 0)
+    with pytest.raises(TypeError, match="dense_init: kernel_init must be a function, got 'he'"):
+        layers.dense_init(KEY, 3, 1, "he")  # pyright: ignore
     with pytest.raises(TypeError, match=r"dense_init: inputs must be an integer, got 3\.5"):
         layers.dense_init(KEY, 3.5, 1)  # pyright: ignore
     for call in (

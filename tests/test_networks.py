@@ -108,6 +108,43 @@ def test_the_variational_code_is_a_sample_only_with_a_key():
     assert jnp.abs(grads["encoder"]["dense_1"]["bias"][2:]).min() > 0
 
 
+def test_a_variational_autoencoder_makes_data_like_those_it_has_seen():
+    along = jnp.array([1.0, 2.0, -1.0])
+    net = networks.variational_autoencoder([3, 16, 1], activation=jnp.tanh)
+
+    def loss_fn(params, x, key):
+        y, mean, log_variance = net.apply(params, x, key=key)
+        far = losses.squared_error(y, x).sum(-1) / (2 * 0.2**2)
+        return (far + losses.gaussian_kl_divergence(mean, log_variance).sum(-1)).mean(), {}
+
+    fit = training.make_fit(loss_fn, optimizers.adam(1e-2), epochs=150, batch_size=64)
+    params = fit(net.init(KEY), normal(256, 1) * along, key=KEY).params
+    made = net.decode(params, normal(1000, 1, seed=1))
+    place = made @ along / 6
+    aside = jnp.linalg.norm(made - place[:, None] * along, axis=-1)
+    assert abs(place.mean()) < 0.2
+    assert 0.8 < place.std() < 1.25
+    assert aside.mean() < 0.03
+
+
+def test_pairs_of_one_kind_end_up_nearer_than_others():
+    """Contrastive: two classes that differ in a sign, which the embedding must find."""
+    x = jnp.abs(normal(200, 2)) * jnp.where(jnp.arange(200) % 2 == 0, 1, -1)[:, None]
+    net = networks.siamese(networks.mlp([2, 8, 2]))
+    pairs, same = (x, jnp.roll(x, 3, 0), jnp.roll(x, 2, 0)), jnp.arange(200) % 2
+
+    def loss_fn(params, batch, key):
+        a, other, alike, which = batch
+        one, two = net.apply(params, (a, jnp.where(which[:, None] == 1, alike, other)), key=key)
+        return losses.contrastive(one, two, which).mean(), {}
+
+    fit = training.make_fit(loss_fn, optimizers.adam(1e-2), epochs=60, batch_size=50)
+    params = fit(net.init(KEY), (*pairs, same), key=KEY).params
+    one, other, alike = net.apply(params, pairs)
+    apart = lambda a, b: jnp.linalg.norm(a - b, axis=-1).mean()
+    assert apart(one, other) > 3 * apart(one, alike)
+
+
 def test_gaussian_divergence_keeps_its_digits_near_the_standard_normal():
     v = np.array([1e-6, -1e-4, 0.2, -0.3], np.float32)
     wide = v.astype(np.float64)
@@ -163,11 +200,16 @@ def test_siamese_branches_share_their_parameters():
         (ValueError, lambda: networks.lstm(2, 0, 1), "hidden must be at least 1"),
         (ValueError, lambda: networks.rnn(2, 1, 1, dropout_rate=2.0), r"within \[0, 1\]"),
         (ValueError, lambda: networks.convolutional_autoencoder((6, 8, 1), [2, 2], 3), "by 4"),
+        (ValueError, lambda: networks.rnn(2, 1, 1).apply(RNN, jnp.ones((3, 0, 2))), "one step"),
         (TypeError, lambda: networks.siamese(layers.dense), "must be a Network"),
+        (TypeError, lambda: networks.siamese(MLP).apply({}, jnp.ones((2, 1))), r"Pass \(a, b\)"),
         (TypeError, lambda: networks.gan(MLP, None), "discriminator must be a Network"),
         (TypeError, lambda: networks.gan_step(MLP, MLP, None, ADAM, latent=1), "Optax"),
         (ValueError, lambda: networks.gan_step(MLP, MLP, ADAM, ADAM, latent=0), "latent"),
+        (ValueError, lambda: networks.gan_step(*GAN, latent=1, penalty=-1.0), "penalty must be"),
+        (ValueError, lambda: networks.gan_step(*GAN, latent=1, average_decay=2.0), "average_decay"),
         (ValueError, lambda: networks.sample_triplets(KEY, jnp.array([0, 0, 1]), 5), "two ex"),
+        (ValueError, lambda: networks.sample_triplets(KEY, jnp.zeros((3, 1), int), 5), "ravel"),
         (TypeError, lambda: networks.sample_triplets(KEY, jnp.ones(4), 5), "hold integers"),
     ],
 )  # fmt: skip
@@ -184,3 +226,5 @@ def test_a_batch_must_fall_into_parts():
 
 MLP = networks.mlp([1, 1])
 ADAM = optimizers.adam(1e-3)
+GAN = MLP, MLP, ADAM, ADAM
+RNN = {"layer_0": layers.simple_rnn_init(KEY, 2, 1), "dense": layers.dense_init(KEY, 1, 1)}

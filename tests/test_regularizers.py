@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from flax import struct
 
-from jaxnn import regularizers
 from jaxnn.regularizers import elastic_net, elastic_net_grad, l1, l1_grad, l2, l2_grad
 
 PARAMS = {
@@ -138,9 +137,3 @@ def test_training_shrinks_the_kernel_and_not_the_bias():
     params = jax.lax.fori_loop(0, 5000, step, params)
     assert jnp.abs(params["kernel"]).max() < 1e-2
     np.testing.assert_allclose(params["bias"], 5, rtol=1e-2)
-
-
-def test_every_penalty_has_its_gradient():
-    assert [f"{name}_grad" in regularizers.__all__ for name in ("l1", "l2", "elastic_net")] == [
-        True
-    ] * 3

@@ -270,6 +270,15 @@ BAD = {
     "no epochs": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=0, batch_size=1),
         ValueError, "run: epochs must be at least 1, got 0"),
+    "no batch of validation": (
+        lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, validation_batch_size=0),
+        ValueError, "make_fit: validation_batch_size must be at least 1, got 0"),
+    "a callback that is not in a list": (
+        lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, callbacks=print),
+        TypeError, "run: callbacks must be a list of functions, got builtin_function"),
+    "a callback that is no function": (
+        lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, callbacks=[3]),
+        TypeError, r"run: callbacks\[0\] must be a function, got 3"),
     "half a batch": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=0.5),
         TypeError, "run: batch_size must be an integer, got 0.5"),
@@ -293,7 +302,7 @@ BAD = {
     "an unknown monitor": (
         lambda fit: run(lambda s, b, k: (s, {"a": s}), jnp.zeros(()), TRAIN, key=KEY, epochs=1,
                         batch_size=1, monitor="b"),
-        ValueError, r"run: monitor must be one of \['a'\], got 'b'"),
+        ValueError, r"run: monitor must be one of \['a'\], got 'b'. Name one"),
     "patience without a monitor": (
         lambda fit: run(lambda s, b, k: (s, {}), 0.0, TRAIN, key=KEY, epochs=1, batch_size=1,
                         patience=1),

@@ -7,6 +7,7 @@ index relation, read in either direction.
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,6 +59,16 @@ def per_axis(function, name, value, rank):
     return values
 
 
+def sizes_of(function, name, sizes):
+    """The sizes of a window, as many as there are spatial axes."""
+    if not isinstance(sizes, Sequence) or not sizes:
+        raise TypeError(
+            f"{function}: {name} must have one entry per spatial axis, got {sizes!r}. "
+            "For two axes pass a pair, such as (3, 3)."
+        )
+    return per_axis(function, name, sizes, len(sizes))
+
+
 def windows(function, shape, window, strides, padding, dilation=1) -> Windows:
     """The windows over an input `[..., *spatial, features]` of `shape`."""
     rank = len(window)
@@ -88,16 +99,24 @@ def _pads(function, inputs, spans, strides, padding):
         return ((spans[0] - 1, 0),)
     if padding in ("SAME", "VALID"):
         return tuple(lax.padtype_to_pads(inputs, spans, strides, padding))
-    if isinstance(padding, str) or len(padding) != len(inputs):
-        raise ValueError(
-            f"{function}: padding must be 'SAME', 'VALID', 'CAUSAL' (one spatial axis) or a pair "
-            f"per spatial axis, got {padding!r}. For one entry on each side, pass "
-            f"{[(1, 1)] * len(inputs)}."
-        )
-    pads = tuple((int(low), int(high)) for low, high in padding)
+    pads = pairs(function, padding, len(inputs), "'SAME', 'VALID', 'CAUSAL' (one spatial axis)")
     if min(map(min, pads)) < 0:
         raise ValueError(
             f"{function}: padding must not be negative, got {padding}. Slice the input instead."
+        )
+    return pads
+
+
+def pairs(function, padding, rank, names):
+    """Padding as pairs `(low, high)`; `names` are those that would have done as well."""
+    try:
+        pads = tuple((operator.index(low), operator.index(high)) for low, high in padding)
+    except (TypeError, ValueError):
+        pads = ()
+    if len(pads) != rank:
+        raise ValueError(
+            f"{function}: padding must be {names} or a pair per spatial axis, got {padding!r}. "
+            f"For one entry on each side, pass {[(1, 1)] * rank}."
         )
     return pads
 

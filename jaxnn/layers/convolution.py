@@ -28,7 +28,7 @@ from jax import Array, lax
 
 from jaxnn import _checks
 from jaxnn.initializers import Initializer, he_normal
-from jaxnn.layers._windows import Windows, overlay, patches, per_axis, windows
+from jaxnn.layers._windows import Windows, overlay, pairs, patches, per_axis, sizes_of, windows
 
 __all__ = [
     "conv", "conv_init", "conv_transpose", "conv_transpose_init", "conv_transpose_vjp",
@@ -66,6 +66,7 @@ def conv_init(
 
     Raises:
         ValueError: if a size is not positive, or `groups` does not divide the features.
+        TypeError: if `kernel_size` is no sequence of integers.
 
     Example:
         >>> params = conv_init(jax.random.key(0), (3, 3), 1, 8)
@@ -73,7 +74,7 @@ def conv_init(
         ((3, 3, 1, 8), (8,))
     """
     _checks.sizes("conv_init", inputs=inputs, outputs=outputs, groups=groups)
-    per_axis("conv_init", "kernel_size", kernel_size, len(kernel_size))
+    kernel_size = sizes_of("conv_init", "kernel_size", kernel_size)
     if inputs % groups or outputs % groups:
         raise ValueError(
             f"conv_init: groups must divide the features, got {groups} groups, {inputs} inputs "
@@ -190,13 +191,14 @@ def conv_transpose_init(
 
     Raises:
         ValueError: if a size is not positive.
+        TypeError: if `kernel_size` is no sequence of integers.
 
     Example:
         >>> conv_transpose_init(jax.random.key(0), (4, 4), 8, 1)["kernel"].shape
         (4, 4, 8, 1)
     """
     _checks.sizes("conv_transpose_init", inputs=inputs, outputs=outputs)
-    per_axis("conv_transpose_init", "kernel_size", kernel_size, len(kernel_size))
+    kernel_size = sizes_of("conv_transpose_init", "kernel_size", kernel_size)
     return _params(key, (*kernel_size, inputs, outputs), kernel_init, use_bias)
 
 
@@ -311,7 +313,7 @@ def _outward(function, kernel, x, strides, padding, dilation):
     elif padding == "SAME":
         pads = [_same(span, s) for span, s in zip(spans, strides, strict=True)]
     else:
-        pads = [(int(low), int(high)) for low, high in padding]
+        pads = list(pairs(function, padding, rank, "'SAME', 'VALID'"))
     every = list(zip(inputs, strides, spans, pads, strict=True))
     outputs = tuple((n - 1) * s + sum(pad) - span + 2 for n, s, span, pad in every)
     if min(outputs) < 1 or any(max(pad) >= max(span, s) for _, s, span, pad in every):

@@ -38,6 +38,7 @@ def dense_init(
 
     Raises:
         ValueError: if a size is not positive.
+        TypeError: if a size is no integer, or `kernel_init` no function.
 
     Example:
         >>> params = dense_init(jax.random.key(0), 3, 2)
@@ -45,6 +46,7 @@ def dense_init(
         ((3, 2), (2,))
     """
     _checks.sizes("dense_init", inputs=inputs, outputs=outputs)
+    _checks.function("dense_init", kernel_init=kernel_init)
     dtype = jnp.result_type(float)  # float32, unless JAX was told to use float64
     params = {"kernel": kernel_init(key, (inputs, outputs), dtype)}
     return params | {"bias": jnp.zeros(outputs, dtype)} if use_bias else params

@@ -127,7 +127,8 @@ def batch_norm(
         The normalized batch, shaped like `x`, and the new statistics.
 
     Raises:
-        ValueError: if `x` does not end in an axis of size `features`, or `epsilon` < 0.
+        ValueError: if `x` does not end in an axis of size `features`, `epsilon` < 0, or
+            `momentum` is outside [0, 1].
         TypeError: if `x` does not hold floats.
 
     Example:
@@ -145,6 +146,7 @@ def batch_norm(
         reducing internal covariate shift", ICML 2015.
     """
     _check("batch_norm", params, x, epsilon)
+    _checks.probability("batch_norm", momentum=momentum)
     _checks.last_axis("batch_norm", x.shape[-1], mean=statistics["mean"], var=statistics["var"])
     with jax.named_scope("batch_norm"):
         statistics = lax.stop_gradient(statistics)

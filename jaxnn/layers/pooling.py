@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
-from jaxnn.layers._windows import overlay, patches, per_axis, windows
+from jaxnn.layers._windows import overlay, patches, sizes_of, windows
 
 __all__ = [
     "average_pool", "average_pool_vjp",
@@ -46,7 +46,7 @@ def max_pool(
 
     Raises:
         ValueError: if shapes and options don't fit together.
-        TypeError: if `x` does not hold floats.
+        TypeError: if `x` does not hold floats, or `window` is no sequence of integers.
 
     Example:
         >>> max_pool(jnp.array([1.0, 4.0, 3.0, 2.0])[:, None], (2,))[:, 0]
@@ -98,7 +98,7 @@ def average_pool(
 
     Raises:
         ValueError: if shapes and options don't fit together.
-        TypeError: if `x` does not hold floats.
+        TypeError: if `x` does not hold floats, or `window` is no sequence of integers.
 
     Example:
         >>> average_pool(jnp.array([1.0, 4.0, 3.0])[:, None], (2,), padding="SAME")[:, 0]
@@ -172,8 +172,9 @@ def global_average_pool_vjp(g: Array, x: Array, spatial: int = 2) -> Array:
 
 def _windows(function, x, window, strides, padding):
     _checks.floating(function, x=x)
-    window = per_axis(function, "window", tuple(window), len(window))
-    at = windows(function, x.shape, window, strides or window, padding)
+    window = sizes_of(function, "window", window)
+    strides = window if strides is None else strides
+    at = windows(function, x.shape, window, strides, padding)
     return at, x.reshape(-1, *x.shape[-len(window) - 1 :])
 
 

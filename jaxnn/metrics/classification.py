@@ -317,7 +317,9 @@ def _score(
     """Hits over `denominator(predicted, true)`, averaged over classes."""
     averages = ("binary", "macro", "micro", "weighted", None)
     if average not in averages:
-        raise ValueError(f"{function}: average must be one of {averages}, got {average!r}.")
+        raise ValueError(
+            f"{function}: average must be one of {averages}, got {average!r}. Name one of them."
+        )
     if average == "binary" and classes != 2:
         raise ValueError(
             f'{function}: classes must be 2 where average is "binary", got {classes}. '

@@ -17,7 +17,7 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import conv, conv_init, conv_transpose, conv_transpose_init, dense, dense_init
-from jaxnn.networks._network import Params, check_image, named
+from jaxnn.networks._network import Params, check_image, named, split
 from jaxnn.networks.mlp import mlp
 
 __all__ = ["Autoencoder", "autoencoder", "convolutional_autoencoder", "variational_autoencoder"]
@@ -85,7 +85,7 @@ def autoencoder(
     )
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
-        first, second = _two(key)
+        first, second = split(key, 2)
         code = named(encoder.apply, params, "encoder", x, key=first)
         return named(decoder.apply, params, "decoder", code, key=second)
 
@@ -254,7 +254,3 @@ def _halves(encoder, decoder, apply) -> Autoencoder:
         return named(decoder.apply, params, "decoder", code)
 
     return Autoencoder(init, apply, encode, decode)
-
-
-def _two(key):
-    return (None, None) if key is None else jax.random.split(key)

@@ -122,8 +122,8 @@ def gan_step(
         `step(state, batch, key) -> (state, metrics)`, the metrics being both losses.
 
     Raises:
-        ValueError: if a count is not positive, or the batch can't be divided into
-            `critic_steps` parts.
+        ValueError: if a count is not positive, `penalty` is negative, `average_decay` is
+            outside [0, 1], or the batch can't be divided into `critic_steps` parts.
         TypeError: if a network or optimizer is of another kind.
 
     Example:
@@ -143,6 +143,8 @@ def gan_step(
     """
     _networks("gan_step", generator=generator, discriminator=discriminator)
     _checks.sizes("gan_step", latent=latent, critic_steps=critic_steps)
+    _checks.probability("gan_step", average_decay=average_decay)
+    _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 10.0.", penalty=penalty)
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     for name, optimizer in optimizers.items():
         if not isinstance(optimizer, optax.GradientTransformation):

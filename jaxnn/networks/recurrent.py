@@ -47,7 +47,8 @@ def rnn(
         `"backward"`.
 
     Raises:
-        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1].
+        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1]; from `apply`,
+            if there is no last step.
 
     Example:
         >>> net = rnn(3, 8, 2)
@@ -89,7 +90,8 @@ def gru(
         The network, as `rnn` returns it.
 
     Raises:
-        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1].
+        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1]; from `apply`,
+            if there is no last step.
 
     Example:
         >>> net = gru(3, 8, 2, every_step=True)
@@ -134,7 +136,8 @@ def lstm(
         The network, as `rnn` returns it.
 
     Raises:
-        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1].
+        ValueError: if a size is not positive, or `dropout_rate` is outside [0, 1]; from `apply`,
+            if there is no last step.
 
     Example:
         >>> net = lstm(3, 8, 2, layers=2, bidirectional=True)
@@ -194,6 +197,11 @@ def _recurrent(
 
     def _ends(ys: Array, lengths) -> Array:
         """Where each direction has seen the whole sequence: its last step, or its first."""
+        if ys.shape[-2] == 0:
+            raise ValueError(
+                f"{function}: a sequence must have at least one step, got none in states of shape "
+                f"{ys.shape}. Leave such sequences out, or ask for every_step=True."
+            )
         if lengths is None:
             last = ys[..., -1, :]
         else:

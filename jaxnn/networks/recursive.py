@@ -4,7 +4,6 @@ ids of the nodes -> embedding -> tree_lstm, leaves to root -> dropout -> dense -
 """
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
@@ -13,6 +12,8 @@ from jaxnn.layers import (
     dense,
     dense_init,
     dropout,
+    embedding,
+    embedding_init,
     tree_lstm,
     tree_lstm_init,
     tree_rnn,
@@ -82,28 +83,17 @@ def recursive_network(
 
     def init(key: Array) -> Params:
         keys = jax.random.split(key, 3)
-        table = normal(1.0)(keys[0], (vocabulary, width), jnp.result_type(float))
         return {
-            "embedding": {"embedding": table},
+            "embedding": embedding_init(keys[0], vocabulary, width, normal(1.0)),
             cell: cell_init(keys[1], width, width),
             "dense": dense_init(keys[2], width, classes, glorot_uniform()),
         }
 
     def apply(params: Params, inputs: tuple[Array, Tree], *, key: Array | None = None) -> Array:
         ids, tree = inputs
-        with jax.named_scope("embedding"):
-            x = _embedded(params["embedding"]["embedding"], ids)
+        x = named(embedding, params, "embedding", ids)
         states = named(run, params, cell, x, tree)
         states = states if every_node else states[..., -1, :]
         return named(dense, params, "dense", dropout(key, states, dropout_rate))
 
     return Network(init, apply)
-
-
-def _embedded(table, ids):
-    """Rows of the table; nan for an id outside of it that could not be looked at."""
-    _checks.integer("recursive_network", ids=ids)
-    known = lambda ids: (ids >= 0) & (ids < len(table))
-    must = f"be from 0 to {len(table) - 1}"
-    _checks.values("recursive_network", known, must, "Pass a larger vocabulary.", ids=ids)
-    return jnp.where(known(ids)[..., None], table[jnp.clip(ids, 0, len(table) - 1)], jnp.nan)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
-from jaxnn.networks._network import Network
+from jaxnn.networks._network import Network, split
 
 __all__ = ["sample_triplets", "siamese"]
 
@@ -27,7 +27,7 @@ def siamese(network: Network) -> Network:
         The network, with the parameters of `network`; inputs and outputs are tuples.
 
     Raises:
-        TypeError: if `network` is not a `Network`.
+        TypeError: if `network` is not a `Network`; from `apply`, if the inputs are no tuple.
 
     Example:
         >>> from jaxnn.networks import mlp
@@ -47,7 +47,12 @@ def siamese(network: Network) -> Network:
         )
 
     def apply(params: Any, inputs: tuple[Array, ...], *, key: Array | None = None):
-        keys = [None] * len(inputs) if key is None else jax.random.split(key, len(inputs))
+        if not isinstance(inputs, tuple | list):
+            raise TypeError(
+                f"siamese: inputs must be a tuple, one entry per branch, got "
+                f"{type(inputs).__name__}. Pass (a, b)."
+            )
+        keys = split(key, len(inputs))
         return tuple(network.apply(params, x, key=k) for x, k in zip(inputs, keys, strict=True))
 
     return Network(network.init, apply)
@@ -66,8 +71,8 @@ def sample_triplets(key: Array, labels: Array, count: int) -> tuple[Array, Array
         Indices of anchors, positives and negatives, each `[count]`.
 
     Raises:
-        ValueError: if a class has fewer than two examples or there is only one, where the
-            labels can be looked at.
+        ValueError: if the labels are no row, or, where they can be looked at, if a class has
+            fewer than two examples or there is only one.
         TypeError: if the labels are not integers.
 
     Example:
@@ -80,6 +85,11 @@ def sample_triplets(key: Array, labels: Array, count: int) -> tuple[Array, Array
     """
     _checks.integer("sample_triplets", labels=labels)
     _checks.sizes("sample_triplets", count=count)
+    if jnp.ndim(labels) != 1:
+        raise ValueError(
+            f"sample_triplets: labels must have shape [examples], got {jnp.shape(labels)}. "
+            "Pass labels.ravel()."
+        )
     if _checks.concrete(labels):
         counts = jnp.unique_counts(jnp.asarray(labels)).counts
         if len(counts) < 2 or counts.min() < 2:

@@ -34,6 +34,7 @@ from jaxnn.layers import (
     rotary,
     scaled_dot_product_attention,
 )
+from jaxnn.layers._padding import step_mask
 from jaxnn.networks._network import Network, Params, named, split
 
 __all__ = ["Transformer", "sequence_to_sequence", "transformer", "transformer_encoder"]
@@ -45,7 +46,8 @@ class Transformer(NamedTuple):
     Attributes:
         init: `init(key) -> params`.
         apply: `apply(params, ids, *, key=None) -> logits`.
-        sample: `sample(params, prompt, steps, *, key=None, temperature=1.0) -> ids`.
+        sample: `sample(params, prompt, steps, *, key=None, temperature=1.0) -> ids`, where
+            `prompt` is integers `[batch, time]`, at least one of each row.
     """
 
     init: Callable[[Array], Params]
@@ -86,7 +88,8 @@ def transformer(
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`.
+            than `length`; from `sample`, if the prompt is empty, an id is out of range, or
+            `temperature` is not positive.
 
     Example:
         >>> net = transformer(10, width=16, heads=2, depth=1, length=8)
@@ -107,7 +110,7 @@ def transformer(
         return _stack(key, block_init, depth, vocabulary, vocabulary, width)
 
     def apply(params: Params, ids: Array, *, key: Array | None = None) -> Array:
-        places = _places("transformer", ids, length)
+        places = _places("transformer", ids.shape[-1], length)
         x = named(embedding, params, "embedding", ids)
         for i, k in enumerate(split(key, depth)):
             at = x, k, dropout_rate
@@ -115,7 +118,8 @@ def transformer(
         return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
     def sample(params, prompt, steps, *, key=None, temperature=1.0):
-        _places("transformer", jnp.zeros(prompt.shape[1] + steps), length)
+        _check_prompt(prompt, steps, temperature, vocabulary)
+        _places("sample", prompt.shape[1] + steps, length)
         return _sample(params, prompt, key, temperature, depth=depth, steps=steps)
 
     return Transformer(init, apply, sample)
@@ -153,7 +157,8 @@ def transformer_encoder(
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`.
+            than `length`; from `apply`, if a length is out of range.
+        TypeError: from `apply`, if ids or lengths are not integers.
 
     Example:
         >>> net = transformer_encoder(10, 3, width=16, heads=2, depth=1, length=8)
@@ -174,10 +179,10 @@ def transformer_encoder(
         return _stack(key, block_init, depth, vocabulary, outputs, width)
 
     def apply(params: Params, ids: Array, *, key: Array | None = None, lengths=None) -> Array:
-        places = _places(name, ids, length)
+        places, mask = _places(name, ids.shape[-1], length), _padding(name, ids, lengths)
         x = named(embedding, params, "embedding", ids)
         for i, k in enumerate(split(key, depth)):
-            at = x, k, dropout_rate, _padding(ids, lengths)
+            at = x, k, dropout_rate, mask
             x = named(_block, params, f"block_{i}", *at, positions=places)
         return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
@@ -216,7 +221,8 @@ def sequence_to_sequence(
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`.
+            than `length`; from `apply`, if a length is out of range.
+        TypeError: from `apply`, if ids or lengths are not integers.
 
     Example:
         >>> net = sequence_to_sequence(10, 12, width=16, heads=2, depth=1, length=8)
@@ -244,12 +250,12 @@ def sequence_to_sequence(
     def apply(params: Params, inputs: tuple[Array, Array], *, key=None, lengths=None) -> Array:
         source, target = inputs
         keys = split(key, 2 * depth)
-        mask = _padding(source, lengths)
+        mask = _padding(name, source, lengths)
         context = named(encode, params, "encoder", source, keys[:depth], mask)
         return named(decode, params, "decoder", target, keys[depth:], context, mask)
 
     def encode(params: Params, source: Array, keys, mask) -> Array:
-        places = _places(name, source, length)
+        places = _places(name, source.shape[-1], length)
         x = named(embedding, params, "embedding", source)
         for i in range(depth):
             at = x, keys[i], dropout_rate, mask
@@ -257,7 +263,7 @@ def sequence_to_sequence(
         return named(rms_norm, params, "norm", x)
 
     def decode(params: Params, target: Array, keys, context, mask) -> Array:
-        places = _places(name, target, length)
+        places = _places(name, target.shape[-1], length)
         look = partial(multi_head_attention, context=context, mask=mask)
         x = named(embedding, params, "embedding", target)
         for i in range(depth):
@@ -272,7 +278,12 @@ def _sizes(function, width, heads, depth, length, groups, hidden, dropout_rate):
     _checks.sizes(function, width=width, heads=heads, depth=depth, length=length)
     _checks.probability(function, dropout_rate=dropout_rate)
     hidden = 4 * width if hidden is None else hidden
-    _checks.sizes(function, hidden=hidden)
+    groups = heads if groups is None else groups
+    _checks.sizes(function, hidden=hidden, groups=groups)
+    if heads % groups:
+        raise ValueError(
+            f"{function}: groups must divide heads, got {groups} and {heads}. Take a divisor."
+        )
     if width % heads or (width // heads) % 2:
         raise ValueError(
             f"{function}: width must be an even multiple of heads, got {width} and {heads}. "
@@ -281,9 +292,23 @@ def _sizes(function, width, heads, depth, length, groups, hidden, dropout_rate):
     return dict(width=width, heads=heads, groups=groups, hidden=hidden)
 
 
-def _places(function, ids, length):
+def _check_prompt(prompt, steps, temperature, vocabulary):
+    _checks.sizes("sample", steps=steps)
+    _checks.integer("sample", prompt=prompt)
+    if jnp.ndim(prompt) != 2 or prompt.shape[1] == 0:
+        raise ValueError(
+            f"sample: prompt must have shape [batch, time] and a first step, got "
+            f"{jnp.shape(prompt)}. For one sequence pass ids[None]."
+        )
+    known = lambda ids: (ids >= 0) & (ids < vocabulary)
+    do = "Count from 0, or build the network with a larger vocabulary."
+    _checks.values("sample", known, f"be from 0 to {vocabulary - 1}", do, prompt=prompt)
+    do = "Without a key the likeliest id is taken."
+    _checks.values("sample", lambda t: t > 0, "be positive", do, temperature=temperature)
+
+
+def _places(function, time, length):
     """The places of the steps, of which there may be up to `length`."""
-    time = ids.shape[-1]
     if time > length:
         raise ValueError(
             f"{function}: a sequence must have at most {length} steps, got {time}. Cut it, or "
@@ -292,13 +317,10 @@ def _places(function, ids, length):
     return jnp.arange(time)
 
 
-def _padding(ids, lengths):
+def _padding(function, ids, lengths):
     """Mask of the steps that count, for attention."""
-    if lengths is None:
-        return None
-    lengths = jnp.asarray(lengths)
-    on = jnp.arange(ids.shape[-1], dtype=lengths.dtype) < lengths[..., None]
-    return on[..., None, None, :]
+    on = step_mask(function, ids.shape[:-1], ids.shape[-1], lengths)
+    return None if on is None else on[..., None, None, :]
 
 
 def _stack(key, block_init, depth, vocabulary, outputs, width) -> Params:

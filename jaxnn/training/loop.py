@@ -84,7 +84,7 @@ def make_fit(
         The function `fit`. Its data are pytrees of arrays with one common leading axis.
 
     Raises:
-        TypeError: if `loss_fn` or `optimizer` is of the wrong kind.
+        TypeError: if `loss_fn`, `optimizer`, a count or a callback is of the wrong kind.
         ValueError: from `make_fit`, if a count is not positive; from `fit`, if the data are
             empty, hold less than one batch, disagree in length, or are not finite, or if
             `patience` has no validation to watch.
@@ -100,7 +100,9 @@ def make_fit(
         Array([[3.]], dtype=float32)
     """
     step = gradient_step(loss_fn, optimizer, has_state=has_state)
-    _check_run(epochs, batch_size, "validation_loss", patience, min_delta)
+    _check_run(epochs, batch_size, "validation_loss", patience, min_delta, callbacks)
+    if validation_batch_size is not None:
+        _checks.sizes("make_fit", validation_batch_size=validation_batch_size)
 
     # Kept across calls, so that a second call with the same shapes compiles nothing.
     @jax.jit
@@ -199,7 +201,7 @@ def run(
         >>> float(state), history["seen"].tolist()
         (12.0, [3.0, 3.0])
     """
-    _check_run(epochs, batch_size, monitor, patience, min_delta)
+    _check_run(epochs, batch_size, monitor, patience, min_delta, callbacks)
     examples = examples_of("run", data, batch_size)
     steps = -(-examples // batch_size)
     if batch_sharding is not None:
@@ -228,7 +230,10 @@ def run(
     _, shapes = jax.eval_shape(epoch_of, state, start)
     names = list(shapes)
     if monitor is not None and monitor not in names:
-        raise ValueError(f"run: monitor must be one of {names}, got {monitor!r}.")
+        raise ValueError(
+            f"run: monitor must be one of {names}, got {monitor!r}. Name one of them, or let "
+            "evaluate return it."
+        )
     emit = _emitter(callbacks)
 
     # One matrix for the whole history: many small leaves would make the loop slow.
@@ -293,12 +298,18 @@ def _emitter(callbacks):
     return lambda epoch, metrics, state: emit(epoch, metrics, state if asked else None)
 
 
-def _check_run(epochs, batch_size, monitor, patience, min_delta):
+def _check_run(epochs, batch_size, monitor, patience, min_delta, callbacks):
     _checks.sizes("run", epochs=epochs, batch_size=batch_size)
     if patience is not None:
         _checks.sizes("run", patience=patience)
         if monitor is None:
             raise ValueError("run: patience needs a metric to watch, got None. Pass monitor.")
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(
+            f"run: callbacks must be a list of functions, got {type(callbacks).__name__}. "
+            "Put a single one in a list."
+        )
+    _checks.function("run", **{f"callbacks[{i}]": call for i, call in enumerate(callbacks)})
     _checks.values("run", lambda d: d >= 0, "be at least 0", "Pass 0.0.", min_delta=min_delta)
 
 
