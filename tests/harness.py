@@ -237,11 +237,12 @@ def each_block():
     ]
 
 
-def each_case(edge=False):
-    """`(f, index)` of every case, likewise."""
-    return [
-        pytest.param(f, i, id=f"{f.__name__}-{i}", marks=pytest.mark.xdist_group(f.__name__))
-        for f in blocks()
-        for i, case in enumerate(CASES.get(f, []))
-        if edge or not case.edge
-    ]
+def each_case(further=()):
+    """`(f, index)` of every case, likewise; `further` marks those after the first of a block."""
+
+    def one(f, index, place):
+        marks = [pytest.mark.xdist_group(f.__name__), *(further if place else ())]
+        return pytest.param(f, index, id=f"{f.__name__}-{index}", marks=marks)
+
+    plain = {f: [i for i, case in enumerate(CASES.get(f, [])) if not case.edge] for f in blocks()}
+    return [one(f, i, place) for f, indices in plain.items() for place, i in enumerate(indices)]

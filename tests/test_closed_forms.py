@@ -25,6 +25,8 @@ import jaxnn
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 every_block = pytest.mark.parametrize("f", each_block())
 every_case = pytest.mark.parametrize(("f", "index"), each_case())
+# Formulas are proven in every case; dtypes and batching concern the first, the rest is slow.
+first_case = pytest.mark.parametrize(("f", "index"), each_case(further=[pytest.mark.slow]))
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_jax_agrees_in_every_mode(f, index, double_precision):
     chex.assert_trees_all_close(found["second_reverse"], found["second"], rtol=1e-8, atol=1e-9)
 
 
-@every_case
+@first_case
 def test_every_dtype_is_kept_and_near_the_truth(f, index):
     """Value, closed form and JAX's gradient in each float type, against float64."""
     case = CASES[f][index]
@@ -100,7 +102,7 @@ def test_every_dtype_is_kept_and_near_the_truth(f, index):
             _near(narrow, wide, dtype)
 
 
-@every_case
+@first_case
 def test_jit_and_vmap_change_nothing(f, index):
     case = CASES[f][index]
     args = cast(case.args, jnp.float32)
