@@ -42,6 +42,11 @@ CASES = {f: [Case(GRID), Case(AT_KINKS, edge=True)] for f in ELEMENTWISE} | {
         Case(ROWS, options={"where": MASK}),
         Case(ROWS, options={"where": np.zeros_like(MASK)}),
     ],
-    activations.swish: [Case(GRID), Case(GRID, np.array(1.7)), Case(AT_KINKS, edge=True)],
+    activations.swish: [
+        Case(GRID),
+        Case(GRID, np.array(1.7)),
+        Case(AT_KINKS, edge=True),
+        Case(AT_KINKS, np.array(1.7), edge=True),
+    ],
 }
 CASES[activations.gelu].append(Case(GRID, options={"approximate": True}))

@@ -83,6 +83,7 @@ CASES = {
     losses.info_nce: [
         Case(A, B, wrt=(0, 1)),
         Case(A, C, wrt=(0, 1), options={"temperature": 1.0}),
+        Case(A, A + 0.1 * B, wrt=(0, 1)),
         Case(0 * A, B, wrt=(0, 1), edge=True),
         Case(A * np.nan, B, wrt=(0, 1), edge=True),
     ],
