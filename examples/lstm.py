@@ -51,7 +51,7 @@ def main():
     ours, linear = errors(forecast, WINDOW), {f"AR({p})": autoregressive(p) for p in (9, 12)}
     for period in PERIODS:
         peers = {name: theirs[period] for name, theirs in (linear | KERAS).items()}
-        what = "LSTM", f"sunspots {period}", "squared error / 1535"
+        what = "LSTM beside a line", f"sunspots {period}", "squared error / 1535"
         _shared.check(options, *what, ours[period], "<", min(peers.values()), peers)
 
 

@@ -53,10 +53,10 @@ def run_doctest(text, names, where):
     assert not report, "".join(report)
 
 
-PAGES = sorted([*HOME.glob("*.md"), *HOME.glob("docs/**/*.md")])
+PAGES = sorted([*HOME.glob("*.md"), *HOME.glob("docs/**/*.md"), *HOME.glob("notebooks/*.md")])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(HOME)))
 def test_python_printed_in_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -67,7 +67,7 @@ def test_python_printed_in_a_page_runs(page, tmp_path, monkeypatch):
             exec(compile(block, page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(HOME)))
 def test_links_in_a_page_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
         if "://" not in link:
