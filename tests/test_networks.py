@@ -75,6 +75,20 @@ def test_padding_does_not_reach_the_output(make, bidirectional):
     assert every.apply(params, xs).shape == (2, 5, 4)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_impossible_length_is_nan_under_jit(bidirectional):
+    net = networks.gru(2, 3, 4, layers=2, bidirectional=bidirectional)
+    params, xs = net.init(KEY), normal(3, 5, 2)
+    run = jax.jit(lambda xs, lengths: net.apply(params, xs, lengths=lengths))
+    both = jax.jit(jax.value_and_grad(lambda xs, lengths: run(xs, lengths)[0].sum()))
+    for wrong in (-1, 6):
+        assert jnp.isnan(run(xs, jnp.array([5, wrong, 2]))).all(-1).tolist() == [False, True, False]
+        loss, slope = both(xs, jnp.array([wrong, 3, 2]))
+        assert jnp.isnan(loss)
+        assert jnp.isnan(slope[0]).all()
+        assert not jnp.isnan(slope[1:]).any()
+
+
 def test_recurrent_dropout_needs_a_key():
     net = networks.gru(2, 8, 1, dropout_rate=0.5)
     params, xs = net.init(KEY), normal(2, 5, 2)
