@@ -167,6 +167,8 @@ Q = normal(3, 2, 4)
         (ValueError, lambda: layers.multi_head_attention(
             layers.multi_head_attention_init(KEY, 4, 2), Q[:, 0], Q[:, 0],
             positions=jnp.arange(3)), "self-attention"),
+        (ValueError, lambda: layers.multi_head_attention(
+            layers.multi_head_attention_init(KEY, 4, 2), jnp.ones(4)), "time, features"),
         (ValueError, lambda: networks.transformer(5, width=6, heads=2, depth=1, length=4), "even"),
         (ValueError, lambda: NET.apply(PARAMS, jnp.zeros((1, 10), int)), "at most 9 steps"),
         (ValueError, lambda: sample(jnp.zeros((1, 5), int), 5), "at most 9 steps"),
