@@ -50,6 +50,18 @@ def last_axis(function: str, size: int, **arrays) -> None:
             ) from None
 
 
+def has_axis(function: str, axis, **arrays) -> None:
+    """Raises ValueError unless every named array has the axis, or each of several."""
+    for name, array in arrays.items():
+        dims = jnp.ndim(array)
+        axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+        if not all(-dims <= one < dims for one in axes):
+            raise ValueError(
+                f"{function}: axis must be one of the {dims} axes of {name}, got {axis} and shape "
+                f"{jnp.shape(array)}. Axes are counted from 0, or from the last, -1."
+            )
+
+
 def one_per_row(function: str, rows, **arrays) -> None:
     """Raises ValueError unless every named array has the shape of `rows` less its last axis."""
     expected = jnp.shape(rows)[:-1]
@@ -139,6 +151,18 @@ def class_number(function: str, classes: int, **numbers) -> None:
             raise ValueError(
                 f"{function}: {name} must be a class from 0 to {classes - 1}, got {number}. "
                 "Classes are counted from 0, and each has a logit of its own."
+            )
+
+
+def key(function: str, **keys) -> None:
+    """Raises TypeError unless all the named arguments are JAX keys, typed ones or raw."""
+    for name, item in keys.items():
+        dtype = getattr(item, "dtype", None)
+        typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+        if not typed and not (dtype == jnp.uint32 and jnp.ndim(item) == 1):
+            raise TypeError(
+                f"{function}: {name} must be a key of jax.random, got {item!r}. "
+                "Pass jax.random.key(0)."
             )
 
 

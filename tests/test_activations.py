@@ -181,6 +181,13 @@ def test_golden_values():
         (lambda: a.relu(jnp.arange(3)), TypeError, "relu: x must be floating point, got int32"),
         (lambda: a.sigmoid_grad(3), TypeError, "sigmoid_grad: x must be floating point"),
         (lambda: a.softmax(jnp.ones(2), where=jnp.ones(2)), TypeError, "softmax: where must be bo"),
+        (
+            lambda: a.softmax(jnp.ones((2, 5)), 3),
+            ValueError,
+            r"softmax: axis must be one of the 2 axes of x, got 3 and shape \(2, 5\)",
+        ),
+        (lambda: a.softmax_vjp(jnp.ones(2), jnp.ones(2), -2), ValueError, "softmax_vjp: axis must"),
+        (lambda: a.log_softmax(jnp.ones(())), ValueError, r"log_softmax: axis must .* got -1 and"),
         (lambda: a.maxout(jnp.ones((2, 5)), 2), ValueError, r"maxout: pieces .* 2 and .*\(2, 5\)"),
         (lambda: a.maxout_vjp(jnp.ones(1), jnp.ones(4), 0), ValueError, "maxout_vjp: pieces must"),
         (lambda: a.glu(jnp.ones((2, 3))), ValueError, r"glu: axis -1 .* even size, got .*\(2, 3\)"),

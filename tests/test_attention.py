@@ -1,5 +1,7 @@
 """Attention, embeddings and transformers: masks, caches, errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,6 +113,33 @@ def test_padding_is_not_seen():
     assert (apply(params, (other, target)) != two).any()
 
 
+def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient():
+    encoder = networks.transformer_encoder(7, 2, **SIZES)
+    both = networks.sequence_to_sequence(7, 6, **SIZES)
+    ids, lengths = jnp.ones((3, 4), int), jnp.array([-1, 2, 5])
+    for net, inputs in ((encoder, ids), (both, (ids, ids[:, :2]))):
+        apply = lambda params, net=net, inputs=inputs, lengths=lengths: net.apply(
+            params, inputs, lengths=lengths
+        )
+        run = jax.jit(lambda p, lengths, apply=apply: jax.vjp(partial(apply, lengths=lengths), p))
+        params = jax.jit(net.init)(KEY)
+        y, pull = run(params, lengths)
+        assert jnp.isnan(y).any((1, 2)).tolist() == [True, False, True]
+        assert jnp.isnan(y[::2]).all()
+        (grads,) = pull(jnp.zeros_like(y))
+        assert all(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
+
+
+def test_an_impossible_prompt_is_continued_by_no_id_under_jit():
+    run = jax.jit(lambda prompt, key: NET.sample(PARAMS, prompt, 3, key=key))
+    prompt = jnp.array([[1, 2], [1, 7], [-1, 2]])
+    for key in (None, KEY):
+        ids = run(prompt, key)
+        assert (ids[1:, 2:] == -1).all()
+        assert ((ids[0] >= 0) & (ids[0] < 7)).all()
+        assert (ids[:, :2] == prompt).all()
+
+
 def test_dropout_needs_a_key():
     net = networks.transformer(7, width=8, heads=2, depth=1, length=9, dropout_rate=0.5)
     params, ids = jax.jit(net.init)(KEY), jnp.array([[1, 2, 3]])
@@ -138,6 +167,8 @@ Q = normal(3, 2, 4)
         (ValueError, lambda: layers.multi_head_attention(
             layers.multi_head_attention_init(KEY, 4, 2), Q[:, 0], Q[:, 0],
             positions=jnp.arange(3)), "self-attention"),
+        (ValueError, lambda: layers.multi_head_attention(
+            layers.multi_head_attention_init(KEY, 4, 2), jnp.ones(4)), "time, features"),
         (ValueError, lambda: networks.transformer(5, width=6, heads=2, depth=1, length=4), "even"),
         (ValueError, lambda: NET.apply(PARAMS, jnp.zeros((1, 10), int)), "at most 9 steps"),
         (ValueError, lambda: sample(jnp.zeros((1, 5), int), 5), "at most 9 steps"),

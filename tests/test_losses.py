@@ -127,6 +127,14 @@ def test_kinds_and_shapes_of_classes():
         losses.sparse_categorical_cross_entropy(jnp.zeros((3, 0)), ids)
 
 
+def test_info_nce_of_an_empty_batch_is_empty():
+    empty = jnp.zeros((0, 3))
+    assert losses.info_nce(empty, empty).shape == (0,)
+    slope = jax.grad(lambda a: losses.info_nce(a, empty).sum())(empty)
+    assert slope.shape == (0, 3)
+    assert [g.shape for g in losses.info_nce_grad(empty, empty)] == [(0, 3)] * 2
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -75,6 +75,20 @@ def test_padding_does_not_reach_the_output(make, bidirectional):
     assert every.apply(params, xs).shape == (2, 5, 4)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_impossible_length_is_nan_under_jit(bidirectional):
+    net = networks.gru(2, 3, 4, layers=2, bidirectional=bidirectional)
+    params, xs = net.init(KEY), normal(3, 5, 2)
+    run = jax.jit(lambda xs, lengths: net.apply(params, xs, lengths=lengths))
+    both = jax.jit(jax.value_and_grad(lambda xs, lengths: run(xs, lengths)[0].sum()))
+    for wrong in (-1, 6):
+        assert jnp.isnan(run(xs, jnp.array([5, wrong, 2]))).all(-1).tolist() == [False, True, False]
+        loss, slope = both(xs, jnp.array([wrong, 3, 2]))
+        assert jnp.isnan(loss)
+        assert jnp.isnan(slope[0]).all()
+        assert not jnp.isnan(slope[1:]).any()
+
+
 def test_recurrent_dropout_needs_a_key():
     net = networks.gru(2, 8, 1, dropout_rate=0.5)
     params, xs = net.init(KEY), normal(2, 5, 2)
@@ -199,6 +213,10 @@ def test_siamese_branches_share_their_parameters():
         (ValueError, lambda: networks.resnet((4, 4, 1), [], 2), "stages must be at least 1"),
         (ValueError, lambda: networks.lstm(2, 0, 1), "hidden must be at least 1"),
         (ValueError, lambda: networks.rnn(2, 1, 1, dropout_rate=2.0), r"within \[0, 1\]"),
+        (TypeError, lambda: networks.mlp(3), r"^mlp: sizes must be a list of sizes, got 3\. For"),
+        (TypeError, lambda: networks.batch_norm_mlp(3), "^batch_norm_mlp: sizes must be a list"),
+        (ValueError, lambda: networks.autoencoder([3]), r"^autoencoder: sizes must name .* \[3\]"),
+        (ValueError, lambda: networks.variational_autoencoder([3]), "^variational_autoencoder: s"),
         (ValueError, lambda: networks.convolutional_autoencoder((6, 8, 1), [2, 2], 3), "by 4"),
         (ValueError, lambda: networks.rnn(2, 1, 1).apply(RNN, jnp.ones((3, 0, 2))), "one step"),
         (TypeError, lambda: networks.siamese(layers.dense), "must be a Network"),

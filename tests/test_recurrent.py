@@ -60,6 +60,49 @@ def test_padding_changes_nothing(kind):
 
 
 @every_kind
+@pytest.mark.parametrize("way", ["forward", "reverse", "unrolled"])
+def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient(kind, way):
+    _, cell, layer = kind
+
+    def run(params, xs, lengths):
+        if way == "unrolled":
+            return layers.unroll(cell, params, at_rest(kind, len(xs)), xs, lengths)[1]
+        return layer(params, xs, lengths, way == "reverse")
+
+    @jax.jit
+    def both(params, xs, lengths):
+        ys, pull = jax.vjp(lambda *at: run(*at, lengths), params, xs)
+        g = jnp.zeros_like(ys)
+        if way == "unrolled":
+            carry = at_rest(kind, len(xs))
+            closed = layers.unroll_vjp((carry, g), cell, params, carry, xs, lengths)[::2]
+        else:
+            layer_vjp = getattr(layers, f"{layer.__name__}_vjp")
+            closed = layer_vjp(g, params, xs, lengths, way == "reverse")
+        return ys, pull(g), closed
+
+    wrong = np.array([True, False, True, False])
+    ys, *grads = both(made(kind), normal(4, 5, 3), jnp.array([-1, 3, 6, 0]))
+    np.testing.assert_array_equal(jnp.isnan(ys).any((1, 2)), wrong)
+    assert jnp.isnan(ys[wrong]).all()
+    for in_params, in_xs in grads:
+        np.testing.assert_array_equal(jnp.isnan(in_xs).any((1, 2)), wrong)
+        assert jnp.isnan(in_xs[wrong]).all()
+        assert all(jnp.isnan(leaf).all() for leaf in jax.tree.leaves(in_params))
+
+
+def test_a_carry_of_impossible_length_is_nan_and_a_counter_stays_one():
+    def count(_, carry, x):
+        return (carry[0] + x, carry[1] + 1), x
+
+    run = jax.jit(lambda lengths: layers.unroll(count, None, start, jnp.ones((2, 3)), lengths)[0])
+    start = jnp.zeros(2), jnp.zeros(2, int)
+    total, steps = run(jnp.array([2, 4]))
+    np.testing.assert_array_equal(total, [2, jnp.nan])
+    assert steps.tolist() == [2, 3]
+
+
+@every_kind
 def test_reverse_is_the_sequence_read_backward(kind):
     params, layer, xs = made(kind), kind[2], normal(2, 5, 3)
     turned = layer(params, xs[:, ::-1])[:, ::-1]

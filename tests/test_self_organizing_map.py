@@ -114,6 +114,8 @@ def test_errors_say_what_to_do():
         networks.quantization_error(LINE, X)
     with pytest.raises(ValueError, match="at least 2 units"):
         networks.topographic_error({"codebook": jnp.zeros((1, 1, 2))}, X)
+    with pytest.raises(ValueError, match=r"u_matrix: .* \[rows, columns, features\], got \(2, 3\)"):
+        networks.u_matrix({"codebook": jnp.ones((2, 3))})
     with pytest.raises(ValueError, match="radius must be positive"):
         som_step(10, radius=0.0)
     with pytest.raises(ValueError, match="at least 2 features"):

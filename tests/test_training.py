@@ -267,24 +267,34 @@ BAD = {
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, patience=1)(
             PARAMS, TRAIN, key=KEY),
         ValueError, "fit: patience watches the validation loss, but validation is None. Pass"),
+    "a number for a key": (
+        lambda fit: fit(PARAMS, TRAIN, key=0),
+        TypeError, r"fit: key must be a key of jax.random, got 0. Pass jax.random.key\(0\)"),
+    "parameters without their statistics": (
+        lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=10, has_state=True)(
+            PARAMS, TRAIN, key=KEY),
+        TypeError, r"fit: params must be the pair \(params, statistics\) with has_state, got dict"),
+    "no epochs of a run": (
+        lambda fit: run(lambda s, b, k: (s, {}), 0.0, TRAIN, key=KEY, epochs=0, batch_size=1),
+        ValueError, "run: epochs must be at least 1, got 0"),
     "no epochs": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=0, batch_size=1),
-        ValueError, "run: epochs must be at least 1, got 0"),
+        ValueError, "make_fit: epochs must be at least 1, got 0"),
     "no batch of validation": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, validation_batch_size=0),
         ValueError, "make_fit: validation_batch_size must be at least 1, got 0"),
     "a callback that is not in a list": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, callbacks=print),
-        TypeError, "run: callbacks must be a list of functions, got builtin_function"),
+        TypeError, "make_fit: callbacks must be a list of functions, got builtin_function"),
     "a callback that is no function": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, callbacks=[3]),
-        TypeError, r"run: callbacks\[0\] must be a function, got 3"),
+        TypeError, r"make_fit: callbacks\[0\] must be a function, got 3"),
     "half a batch": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=0.5),
-        TypeError, "run: batch_size must be an integer, got 0.5"),
+        TypeError, "make_fit: batch_size must be an integer, got 0.5"),
     "no patience": (
         lambda fit: make_fit(LOSS_FN, ADAM, epochs=1, batch_size=1, patience=0),
-        ValueError, "run: patience must be at least 1"),
+        ValueError, "make_fit: patience must be at least 1"),
     "a rate for an optimizer": (
         lambda fit: make_fit(LOSS_FN, 0.1, epochs=1, batch_size=1),
         TypeError, "gradient_step: optimizer must be an Optax transformation, got float"),

@@ -28,6 +28,7 @@ def softmax(x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Arr
         Probabilities, shaped like `x`.
 
     Raises:
+        ValueError: if x has no such axis.
         TypeError: if `where` is not boolean.
 
     Example:
@@ -40,14 +41,15 @@ def softmax(x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Arr
         Bridle, "Training stochastic model recognition algorithms as networks can lead to
         maximum mutual information estimation of parameters", NeurIPS 1989.
     """
-    x = _masked("softmax", x, where)
+    x = _masked("softmax", x, axis, where)
     with jax.named_scope("softmax"):
         return _exact.rounded_once(lambda x: _softmax(x, axis), x) if x.size else x
 
 
-def _masked(name, x, where):
+def _masked(name, x, axis, where=None):
     """x, with minus infinity where it is masked."""
     _checks.floating(name, x=x)
+    _checks.has_axis(name, axis, x=x)
     if where is None:
         return jnp.asarray(x)
     if not jnp.issubdtype(jnp.result_type(where), jnp.bool_):
@@ -100,7 +102,7 @@ def softmax_vjp(
     The Jacobian is \( \mathrm{diag}(s) - s s^\top \), so the product with g needs no matrix:
     \( s \odot (g - \langle g, s \rangle) \). Masked entries get 0.
     """
-    x = _masked("softmax_vjp", x, where)
+    x = _masked("softmax_vjp", x, axis, where)
     if not x.size:
         return x
     return _exact.rounded_once(lambda g, x: _softmax_jacobian(g, x, axis), jnp.asarray(g), x)
@@ -123,11 +125,14 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
     Returns:
         Log-probabilities, shaped like `x`.
 
+    Raises:
+        ValueError: if x has no such axis.
+
     Example:
         >>> log_softmax(jnp.array([0.0, 0.0, -8.0])).round(2)
         Array([-0.69, -0.69, -8.69], dtype=float32)
     """
-    x = _masked("log_softmax", x, None)
+    x = _masked("log_softmax", x, axis)
     with jax.named_scope("log_softmax"):
         return _exact.rounded_once(lambda x: _log_softmax(x, axis), x) if x.size else x
 
@@ -141,7 +146,7 @@ def _log_softmax(x, axis):
 
 def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
     r"""Pulls the cotangent `g` back through `log_softmax` at `x`: \( g - s \sum_i g_i \)."""
-    x = _masked("log_softmax_vjp", x, None)
+    x = _masked("log_softmax_vjp", x, axis)
 
     def pull(g, x):
         s = _softmax(x, axis)

@@ -405,6 +405,11 @@ def _projected(function, params, x, context, positions):
     _checks.floating(function, x=x, context=asked)
     for name, source in (("query", x), ("key", asked)):
         _checks.last_axis(function, params[name]["kernel"].shape[0], x=source)
+        if jnp.ndim(source) < 2:
+            raise ValueError(
+                f"{function}: sequences must have shape [..., time, features], got "
+                f"{jnp.shape(source)}. Add the axis of time: x[None]."
+            )
     if context is not None and positions is not None:
         raise ValueError(
             f"{function}: positions are for self-attention, got a context too. Leave them out: "

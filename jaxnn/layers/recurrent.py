@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn import _checks
-from jaxnn.layers._padding import step_mask
+from jaxnn.layers._padding import possible, step_mask
 
 __all__ = ["bidirectional", "bidirectional_vjp", "unroll", "unroll_vjp"]
 
@@ -37,7 +37,8 @@ def unroll(
         The last carry, and the outputs `[batch, time, ...]`.
 
     Raises:
-        ValueError: if `xs` has fewer than two axes, or lengths don't fit.
+        ValueError: if `xs` has fewer than two axes, or lengths don't fit; under `jit`, a
+            sequence of impossible length has a carry and outputs of NaN.
         TypeError: if `cell` is not a function or the lengths are not integers.
 
     Example:
@@ -54,7 +55,7 @@ def unroll(
 
     with jax.named_scope("unroll"):
         carry, ys = lax.scan(step, carry, steps, reverse=reverse)
-        return carry, jnp.moveaxis(ys, 0, 1)
+        return possible((carry, jnp.moveaxis(ys, 0, 1)), xs.shape[1], lengths)
 
 
 def unroll_vjp(
@@ -82,6 +83,7 @@ def unroll_vjp(
         The cotangents of `params`, `carry` and `xs`.
     """
     steps = _steps("unroll_vjp", cell, xs, lengths)
+    g = possible(g, xs.shape[1], lengths)
 
     def forward(carry, inputs):
         return _masked(cell, params, carry, *inputs)[0], carry

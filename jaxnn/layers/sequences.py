@@ -27,7 +27,7 @@ from jax import Array, lax
 
 from jaxnn import _checks
 from jaxnn.activations import sigmoid_grad, tanh_grad
-from jaxnn.layers._padding import step_mask
+from jaxnn.layers._padding import possible, step_mask
 from jaxnn.layers.cells import Params
 
 __all__ = [
@@ -55,7 +55,8 @@ def simple_rnn(
         The hidden states, `[..., time, hidden]`.
 
     Raises:
-        ValueError: if shapes don't fit, or a length is not within [0, time].
+        ValueError: if shapes don't fit, or a length is not within [0, time]; under `jit`, such
+            a sequence is NaN.
         TypeError: if `xs` does not hold floats, or `lengths` no integers.
 
     Example:
@@ -142,7 +143,8 @@ def gru(params: Params, xs: Array, lengths: Array | None = None, reverse: bool =
         The hidden states, `[..., time, hidden]`.
 
     Raises:
-        ValueError: if shapes don't fit, or a length is not within [0, time].
+        ValueError: if shapes don't fit, or a length is not within [0, time]; under `jit`, such
+            a sequence is NaN.
         TypeError: if `xs` does not hold floats, or `lengths` no integers.
 
     Example:
@@ -246,7 +248,8 @@ def lstm(params: Params, xs: Array, lengths: Array | None = None, reverse: bool 
         The hidden states, `[..., time, hidden]`.
 
     Raises:
-        ValueError: if shapes don't fit, or a length is not within [0, time].
+        ValueError: if shapes don't fit, or a length is not within [0, time]; under `jit`, such
+            a sequence is NaN.
         TypeError: if `xs` does not hold floats, or `lengths` no integers.
 
     Example:
@@ -375,14 +378,14 @@ def _whole(function, layer, params, xs, lengths, reverse):
     if reverse:
         wide, on = wide[::-1], None if on is None else on[::-1]
     ys = layer(_widened(params, wide.dtype), wide, on)
-    return _restored(ys[::-1] if reverse else ys, xs)
+    return possible(_restored(ys[::-1] if reverse else ys, xs), xs.shape[-2], lengths)
 
 
 def _whole_vjp(function, backward, g, params, xs, lengths, reverse):
     wide, on = _prepared(function, params, xs, lengths)
     hidden = params["dense_h"]["kernel"].shape[0]
     _checks.cotangent(function, g, (*xs.shape[:-1], hidden))
-    g = _time_first(g).astype(wide.dtype)
+    g = _time_first(possible(g, xs.shape[-2], lengths)).astype(wide.dtype)
     if reverse:
         wide, g, on = wide[::-1], g[::-1], None if on is None else on[::-1]
     grads, in_xs = backward(g, _widened(params, wide.dtype), wide, on)

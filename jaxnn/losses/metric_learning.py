@@ -341,7 +341,7 @@ def info_nce(a: Array, b: Array, temperature: float = 0.1) -> Array:
         temperature: what the cosines are divided by.
 
     Returns:
-        Losses, `[batch]`.
+        Losses, `[batch]`; of an empty batch none.
 
     Raises:
         ValueError: if the shapes differ or have not two axes, or `temperature` is not positive.
@@ -359,6 +359,8 @@ def info_nce(a: Array, b: Array, temperature: float = 0.1) -> Array:
         coding", 2018; Chen et al., "A simple framework for contrastive learning", ICML 2020.
     """
     a, b, tau, dtype = _batch("info_nce", a, b, temperature)
+    if not len(a):
+        return jnp.zeros(0, dtype)
     logits = _product(unit(a)[0], unit(b)[0].T) / tau
     return cross_entropy(logits, jnp.eye(len(a), dtype=a.dtype)).astype(dtype)
 
@@ -373,6 +375,8 @@ def info_nce_vjp(g: Array, a: Array, b: Array, temperature: float = 0.1) -> tupl
     _checks.cotangent("info_nce_vjp", g, jnp.shape(a)[:1])
     kind = jnp.result_type(b)
     a, b, tau, dtype = _batch("info_nce_vjp", a, b, temperature)
+    if not len(a):
+        return a.astype(dtype), b.astype(kind)
     u, v = unit(a)[0], unit(b)[0]
     labels = jnp.eye(len(a), dtype=a.dtype)
     slope = jax.grad(lambda s: cross_entropy(s, labels).sum())(_product(u, v.T) / tau)

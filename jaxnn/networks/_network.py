@@ -89,3 +89,22 @@ def check_image(function: str, image_shape) -> tuple[int, int, int]:
     _checks.sizes(function, **{f"image_shape[{i}]": n for i, n in enumerate(image_shape)})
     height, width, channels = image_shape
     return height, width, channels
+
+
+def check_sizes(function: str, sizes, activation, dropout_rate) -> None:
+    """Raises unless dense layers of these sizes, and what stands between them, make a network."""
+    try:
+        count = len(sizes)
+    except TypeError:
+        raise TypeError(
+            f"{function}: sizes must be a list of sizes, got {sizes!r}. "
+            "For 3 inputs, one hidden layer of 8 and 1 output, pass [3, 8, 1]."
+        ) from None
+    if count < 2:
+        raise ValueError(
+            f"{function}: sizes must name at least the input and the output, got {list(sizes)}. "
+            "For 3 inputs, one hidden layer of 8 and 1 output, pass [3, 8, 1]."
+        )
+    _checks.sizes(function, **{f"sizes[{i}]": size for i, size in enumerate(sizes)})
+    _checks.function(function, activation=activation)
+    _checks.probability(function, dropout_rate=dropout_rate)

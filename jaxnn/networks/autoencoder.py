@@ -17,7 +17,7 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import conv, conv_init, conv_transpose, conv_transpose_init, dense, dense_init
-from jaxnn.networks._network import Params, check_image, named, split
+from jaxnn.networks._network import Params, check_image, check_sizes, named, split
 from jaxnn.networks.mlp import mlp
 
 __all__ = ["Autoencoder", "autoencoder", "convolutional_autoencoder", "variational_autoencoder"]
@@ -79,6 +79,7 @@ def autoencoder(
         Science 2006; Vincent et al., "Extracting and composing robust features with denoising
         autoencoders", ICML 2008.
     """
+    check_sizes("autoencoder", sizes, activation, dropout_rate)
     encoder, decoder = (
         mlp(way, activation=activation, kernel_init=kernel_init, dropout_rate=dropout_rate)
         for way in (sizes, sizes[::-1])
@@ -223,6 +224,7 @@ def variational_autoencoder(
     Reference:
         Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014.
     """
+    check_sizes("variational_autoencoder", sizes, activation, 0.0)
     both_moments = [*sizes[:-1], 2 * sizes[-1]]
     encoder = mlp(both_moments, activation=activation, kernel_init=kernel_init)
     decoder = mlp(sizes[::-1], activation=activation, kernel_init=kernel_init)

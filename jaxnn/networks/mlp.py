@@ -15,7 +15,15 @@ from jaxnn import _checks
 from jaxnn.activations import relu
 from jaxnn.initializers import Initializer, he_normal
 from jaxnn.layers import batch_norm, batch_norm_init, dense, dense_init, dense_vjp, dropout
-from jaxnn.networks._network import Network, Params, State, StatefulNetwork, named, split
+from jaxnn.networks._network import (
+    Network,
+    Params,
+    State,
+    StatefulNetwork,
+    check_sizes,
+    named,
+    split,
+)
 
 __all__ = ["batch_norm_mlp", "mlp", "mlp_vjp"]
 
@@ -48,7 +56,7 @@ def mlp(
     Raises:
         ValueError: if `sizes` names fewer than two sizes or one that is not positive, or
             if `dropout_rate` is outside [0, 1].
-        TypeError: if `activation` is not a function.
+        TypeError: if `sizes` is no list, or `activation` not a function.
 
     Example:
         >>> net = mlp([2, 16, 1], activation=jnp.tanh)
@@ -60,7 +68,7 @@ def mlp(
         Rumelhart, Hinton and Williams, "Learning representations by back-propagating
         errors", Nature 1986.
     """
-    _check("mlp", sizes, activation, dropout_rate)
+    check_sizes("mlp", sizes, activation, dropout_rate)
     depth = len(sizes) - 1
 
     def init(key: Array) -> Params:
@@ -188,7 +196,7 @@ def batch_norm_mlp(
         Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
         reducing internal covariate shift", ICML 2015.
     """
-    _check("batch_norm_mlp", sizes, activation, dropout_rate)
+    check_sizes("batch_norm_mlp", sizes, activation, dropout_rate)
     depth = len(sizes) - 1
 
     def init(key: Array) -> tuple[Params, State]:
@@ -216,14 +224,3 @@ def batch_norm_mlp(
         return named(dense, params, f"dense_{depth - 1}", x), new_state
 
     return StatefulNetwork(init, apply)
-
-
-def _check(function, sizes, activation, dropout_rate):
-    if len(sizes) < 2:
-        raise ValueError(
-            f"{function}: sizes must name at least the input and the output, got {list(sizes)}. "
-            "For 3 inputs, one hidden layer of 8 and 1 output, pass [3, 8, 1]."
-        )
-    _checks.sizes(function, **{f"sizes[{i}]": size for i, size in enumerate(sizes)})
-    _checks.function(function, activation=activation)
-    _checks.probability(function, dropout_rate=dropout_rate)

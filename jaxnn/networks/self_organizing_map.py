@@ -373,6 +373,9 @@ def u_matrix(params: Params, *, hexagonal: bool = False) -> Array:
     Returns:
         Distances, `[rows, columns]`; 0 where a unit has no neighbour.
 
+    Raises:
+        ValueError: if the codebook has not three axes.
+
     Example:
         >>> u_matrix({"codebook": jnp.array([[[0.0], [1.0], [5.0]]])})
         Array([[1. , 2.5, 4. ]], dtype=float32)
@@ -382,6 +385,11 @@ def u_matrix(params: Params, *, hexagonal: bool = False) -> Array:
         analysis", INNC 1990.
     """
     codebook = params["codebook"]
+    if codebook.ndim != 3:
+        raise ValueError(
+            "u_matrix: the codebook must have shape [rows, columns, features], got "
+            f"{codebook.shape}. A chain of units is a grid of one row: codebook[None]."
+        )
     rows, columns, features = codebook.shape
     codes = codebook.reshape(-1, features)
     adjacent = _adjacent((rows, columns), hexagonal).astype(codes.dtype)

@@ -34,7 +34,7 @@ from jaxnn.layers import (
     rotary,
     scaled_dot_product_attention,
 )
-from jaxnn.layers._padding import step_mask
+from jaxnn.layers._padding import possible, step_mask
 from jaxnn.networks._network import Network, Params, named, split
 
 __all__ = ["Transformer", "sequence_to_sequence", "transformer", "transformer_encoder"]
@@ -82,7 +82,8 @@ def transformer(
         The network. `apply(params, ids)` gives logits `[..., time, vocabulary]` for ids `[...,
         time]`. `sample(params, prompt, steps, *, key=None, temperature=1.0)` continues a prompt
         `[batch, time]` by `steps` ids, as one compiled loop that keeps the keys and values of
-        what it has seen; without a key it takes the likeliest id each time. Parameters are
+        what it has seen; without a key it takes the likeliest id each time. Where logits are
+        NaN, as under `jit` after an id out of range, it continues with -1. Parameters are
         `{"embedding", "block_0": {"norm_0", "attention", "norm_1", "dense_0", "dense_1"}, ...,
         "norm", "dense"}`.
 
@@ -157,7 +158,8 @@ def transformer_encoder(
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`; from `apply`, if a length is out of range.
+            than `length`; from `apply`, if a length is out of range (under `jit`, all of such
+            a sequence is NaN).
         TypeError: from `apply`, if ids or lengths are not integers.
 
     Example:
@@ -184,7 +186,8 @@ def transformer_encoder(
         for i, k in enumerate(split(key, depth)):
             at = x, k, dropout_rate, mask
             x = named(_block, params, f"block_{i}", *at, positions=places)
-        return named(dense, params, "dense", named(rms_norm, params, "norm", x))
+        y = named(dense, params, "dense", named(rms_norm, params, "norm", x))
+        return possible(y, ids.shape[-1], lengths)
 
     return Network(init, apply)
 
@@ -221,7 +224,8 @@ def sequence_to_sequence(
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`; from `apply`, if a length is out of range.
+            than `length`; from `apply`, if a length is out of range (under `jit`, all of such
+            a sequence is NaN).
         TypeError: from `apply`, if ids or lengths are not integers.
 
     Example:
@@ -252,7 +256,8 @@ def sequence_to_sequence(
         keys = split(key, 2 * depth)
         mask = _padding(name, source, lengths)
         context = named(encode, params, "encoder", source, keys[:depth], mask)
-        return named(decode, params, "decoder", target, keys[depth:], context, mask)
+        y = named(decode, params, "decoder", target, keys[depth:], context, mask)
+        return possible(y, source.shape[-1], lengths)
 
     def encode(params: Params, source: Array, keys, mask) -> Array:
         places = _places(name, source.shape[-1], length)
@@ -382,6 +387,7 @@ def _sample(params, prompt, key, temperature, depth, steps):
             drawn = logits.argmax(-1)
         else:
             drawn = jax.random.categorical(jax.random.fold_in(key, t), logits / temperature)
+        drawn = jnp.where(jnp.isnan(logits).any(-1), -1, drawn)  # and so is all that follows
         # Within the prompt, what comes next is known.
         following = jnp.where(t + 1 < given, ids[:, t + 1], drawn.astype(ids.dtype))
         return (ids.at[:, t + 1].set(following), caches), None

@@ -84,7 +84,8 @@ def make_fit(
         The function `fit`. Its data are pytrees of arrays with one common leading axis.
 
     Raises:
-        TypeError: if `loss_fn`, `optimizer`, a count or a callback is of the wrong kind.
+        TypeError: if `loss_fn`, `optimizer`, a count or a callback is of the wrong kind; from
+            `fit`, if `key` is no key, or `params` no pair with `has_state`.
         ValueError: from `make_fit`, if a count is not positive; from `fit`, if the data are
             empty, hold less than one batch, disagree in length, or are not finite, or if
             `patience` has no validation to watch.
@@ -100,7 +101,7 @@ def make_fit(
         Array([[3.]], dtype=float32)
     """
     step = gradient_step(loss_fn, optimizer, has_state=has_state)
-    _check_run(epochs, batch_size, "validation_loss", patience, min_delta, callbacks)
+    _check_run("make_fit", epochs, batch_size, "validation_loss", patience, min_delta, callbacks)
     if validation_batch_size is not None:
         _checks.sizes("make_fit", validation_batch_size=validation_batch_size)
 
@@ -137,6 +138,12 @@ def make_fit(
             raise ValueError(
                 "fit: patience watches the validation loss, but validation is None. "
                 "Pass validation data, or make_fit(..., patience=None)."
+            )
+        _checks.key("fit", key=key)
+        if has_state and not (isinstance(params, tuple | list) and len(params) == 2):
+            raise TypeError(
+                "fit: params must be the pair (params, statistics) with has_state, got "
+                f"{type(params).__name__}. Pass what the init of a StatefulNetwork returns."
             )
         examples_of("fit", train, batch_size)
         finite("fit", "train", train)
@@ -201,7 +208,7 @@ def run(
         >>> float(state), history["seen"].tolist()
         (12.0, [3.0, 3.0])
     """
-    _check_run(epochs, batch_size, monitor, patience, min_delta, callbacks)
+    _check_run("run", epochs, batch_size, monitor, patience, min_delta, callbacks)
     examples = examples_of("run", data, batch_size)
     steps = -(-examples // batch_size)
     if batch_sharding is not None:
@@ -298,19 +305,21 @@ def _emitter(callbacks):
     return lambda epoch, metrics, state: emit(epoch, metrics, state if asked else None)
 
 
-def _check_run(epochs, batch_size, monitor, patience, min_delta, callbacks):
-    _checks.sizes("run", epochs=epochs, batch_size=batch_size)
+def _check_run(function, epochs, batch_size, monitor, patience, min_delta, callbacks):
+    _checks.sizes(function, epochs=epochs, batch_size=batch_size)
     if patience is not None:
-        _checks.sizes("run", patience=patience)
+        _checks.sizes(function, patience=patience)
         if monitor is None:
-            raise ValueError("run: patience needs a metric to watch, got None. Pass monitor.")
+            raise ValueError(
+                f"{function}: patience needs a metric to watch, got None. Pass monitor."
+            )
     if not isinstance(callbacks, Sequence):
         raise TypeError(
-            f"run: callbacks must be a list of functions, got {type(callbacks).__name__}. "
+            f"{function}: callbacks must be a list of functions, got {type(callbacks).__name__}. "
             "Put a single one in a list."
         )
-    _checks.function("run", **{f"callbacks[{i}]": call for i, call in enumerate(callbacks)})
-    _checks.values("run", lambda d: d >= 0, "be at least 0", "Pass 0.0.", min_delta=min_delta)
+    _checks.function(function, **{f"callbacks[{i}]": call for i, call in enumerate(callbacks)})
+    _checks.values(function, lambda d: d >= 0, "be at least 0", "Pass 0.0.", min_delta=min_delta)
 
 
 def _strong(tree):
