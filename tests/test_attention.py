@@ -9,6 +9,8 @@ import pytest
 
 from jaxnn import layers, networks
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

@@ -9,6 +9,8 @@ from jax import lax
 
 from jaxnn import layers
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

@@ -29,6 +29,8 @@ from jaxnn.diagnostics import (
 from jaxnn.layers import conv
 from jaxnn.training import TrainState, gradient_step, run, supervised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 3))
 Y = jax.random.normal(jax.random.key(2), (6, 2))

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 HOME = Path(__file__).parents[1]
 PUBLIC = [
     pytest.param(module, name, id=f"{module.__name__}.{name}")

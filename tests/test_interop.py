@@ -14,6 +14,8 @@ from jaxnn import interop, losses, networks, optimizers
 from jaxnn.networks import Network, StatefulNetwork
 from jaxnn.training import make_fit, supervised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY, OTHER = jax.random.split(jax.random.key(0))
 X = jax.random.normal(KEY, (32, 3))
 Y = (X[:, :1] * X[:, 1:2] > 0).astype(jnp.float32)

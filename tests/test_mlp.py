@@ -17,6 +17,8 @@ from jaxnn.networks import (
     with_state,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

@@ -11,6 +11,8 @@ from jaxnn import layers, losses, networks, optimizers, training
 from jaxnn.activations import linear
 from jaxnn.networks.gan import _slopes
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

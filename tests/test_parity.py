@@ -16,6 +16,8 @@ from flax import linen, nnx
 
 from jaxnn import layers
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

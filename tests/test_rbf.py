@@ -13,6 +13,8 @@ from jaxnn.layers import radial_basis
 from jaxnn.networks import k_means, rbf_fit, rbf_interpolate, rbf_network
 from jaxnn.training import supervised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 

@@ -8,6 +8,8 @@ import pytest
 
 from jaxnn import layers
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 SIMPLE = (layers.simple_rnn_init, layers.rnn_cell, layers.simple_rnn)
 GRU = (layers.gru_init, layers.gru_cell, layers.gru)

@@ -11,6 +11,8 @@ from jaxnn.losses import sparse_categorical_cross_entropy
 from jaxnn.networks import Tree, pack_trees
 from jaxnn.training import supervised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 random = np.random.default_rng(0)
 KEY = jax.random.key(0)
 INPUTS, FEATURES = 3, 4
