@@ -116,7 +116,7 @@ class Block:
                 cuts = cuts if part == "first" else []
                 pieces = [np.split(a, cuts, axis=-1) for a in (got, high, low)]
                 parts: list[Any] = list(zip(*pieces, strict=True))
-                error = np.concatenate([_relative(*triple, size) for triple in parts], -1)
+                error = np.concatenate([_relative(a, b, c, size) for a, b, c in parts], -1)
 
             def describe(i, way=way, got=got, high=high):
                 example = i // max(1, got[0].size)
