@@ -475,7 +475,8 @@ assert abs(direct[0] / promised - 1) < 0.1
 # ### Clipping
 #
 # The ReLU network with weights a fifth too large, $1.2^{30} \approx 240$. The limits are chosen
-# alike: a kernel's entries of at most 0.03 have a norm of at most $0.03 \sqrt{D m^2} \approx 10$.
+# alike: entries of at most 0.03 give all kernels together a norm of at most
+# $0.03 \sqrt{D m^2} \approx 10$.
 
 # %%
 CLIPS = {

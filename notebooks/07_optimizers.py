@@ -2,8 +2,8 @@
 # # 07 Optimizers: the same slope, other steps
 #
 # Seven travellers stand at the same spot in the same fog, feel the same slope under their feet,
-# and want down. One needs 30 steps and another 3,000. They know the same; what do they do
-# differently?
+# and want down. Where one needs 350 steps, another needs 35,000 (exercise 1). They know the same;
+# what do they do differently?
 
 # %%
 import math
@@ -103,7 +103,7 @@ plt.show()
 # ### How far may one step?
 #
 # **1.** To first order, $L(w - \eta g) \approx L(w) - \eta \lVert g \rVert^2$: for a small enough
-# $\eta$ the way of the negative gradient leads down. Small enough for what?
+# $\eta$ the way of the negative gradient leads down. How small is that?
 #
 # **2.** Near a minimum, $L \approx \frac12 w^\top H w$ (put the minimum at 0), so $g = Hw$. In the
 # axes of the eigenvectors the coordinates don't see each other:
@@ -170,9 +170,9 @@ plt.show()
 # $$\hat m = \frac{m}{1 - \beta_1^t}, \quad \hat r = \frac{r}{1 - \beta_2^t}, \qquad
 # w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat r} + \epsilon} .$$
 #
-# **12.** Without that correction the first step is $(1 - \beta_1) g / \sqrt{(1 - \beta_2) g^2}
-# = 0.1 / \sqrt{0.001} = 3.16$ times $\eta$: too large, not too small, for the root is dented more
-# than the mean.
+# **12.** Without that correction the first step is $(1 - \beta_1) g / \sqrt{(1 - \beta_2) g^2}$
+# times $\eta$, which is $0.1 / \sqrt{0.001} = 3.16$ times $\eta$: too large, not too small, for the
+# root is dented more than the mean.
 #
 # **13.** Weight decay pulls each weight to 0. Added to the gradient ($g + \lambda w$, which is an
 # L2 penalty), Adam divides the pull by $\sqrt{\hat r}$: weights with large slopes hardly decay.

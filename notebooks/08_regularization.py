@@ -67,7 +67,7 @@ assert learned > 0.95
 # %% [markdown]
 # First it learns what the digits have in common, and is right on new ones more and more often. Then
 # it learns the thirty lies, which it can only do by heart, and pays with what it knew: the dashed
-# accuracy falls again. All that follows are ways to make learning by heart more expensive than
+# accuracy falls again. What follows are ways to make learning by heart more expensive than
 # learning what is common.
 #
 # ## Notation
@@ -104,8 +104,8 @@ assert learned > 0.95
 # So L1 sets weights to exactly 0. Its derivative is $\lambda\, \mathrm{sign}(w)$, and 0 at 0 by
 # convention.
 #
-# **3.** Biases are left out. A bias moves the output as a whole, which nothing can be memorised
-# with; a penalty would pull the mean of the answers to 0.
+# **3.** Biases are left out. A bias moves a unit alike for all inputs, so it memorises none of
+# them; a penalty would pull the mean of the answers to 0.
 #
 # ### Dropout
 #

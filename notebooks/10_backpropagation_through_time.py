@@ -115,9 +115,9 @@ assert last["LSTM, forget bias 3"] > last["simple RNN, orthogonal"] + 0.2
 
 # %% [markdown]
 # The task: a sign at every step, one of them marked; say at the end which it was. Left: a
-# blame of 1 at the end, followed back in time, in networks that have learned nothing yet. It fades
-# by a nearly constant factor per step: a straight line on this axis. Right: what they then learn,
-# a mean over three starts.
+# blame of 1 at the end, followed back in time, in networks that have learned nothing yet. Where it
+# fades, it does so by a nearly constant factor per step: a straight line on this axis. Right: what
+# they then learn, a mean over three starts.
 #
 # Two things may surprise. An LSTM is not good at this by being an LSTM: with forget bias 0 it fades
 # fastest of all. And it is a single number, the forget bias, that decides how far it reaches.

@@ -357,7 +357,8 @@ plt.show()
 # %% [markdown]
 # Left, each unit's code: walk over the map, and one digit turns into another. Right, the U-matrix:
 # the darker, the farther a code is from those of its neighbours. Borders between kinds show. The
-# labels were written on afterwards: each unit's most frequent digit. Equal ones lie together.
+# labels were written on afterwards: each unit's most frequent digit. Most equal ones
+# lie together.
 #
 # And step 14, measured: a chain of 40 nodes, with random weights. How much does the root feel of
 # each node's input?

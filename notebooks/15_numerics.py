@@ -37,7 +37,7 @@ left.semilogy(x, np.maximum(ulps(naive_slope(x), truth), 0.1), color=COLORS[1])
 left.semilogy(x, np.maximum(ulps(activations.sigmoid_grad(x), truth), 0.1), "--", color=COLORS[0])
 left.set(xlabel="$x$", ylabel="error (ULP)", title="the slope of the sigmoid")
 left.text(-19, 3e5, "$\\sigma(1 - \\sigma)$", color=COLORS[1])
-left.text(-19, 2.5, "$e / (1 + e)^2$", color=COLORS[0])
+left.text(-19, 12, "$e / (1 + e)^2$", color=COLORS[0])
 
 z = np.linspace(0, 30, 301).astype(f32)
 usual = np.log(1 + np.exp(z)) - z  # log-sum-exp of (0, z), less z
@@ -127,7 +127,7 @@ print(activations.sigmoid_grad(jnp.float32(17)))
 #
 # ## Code
 #
-# Two columns: the textbook, and the same function again.
+# The textbook's cross-entropy, and then the better forms.
 
 
 # %%
@@ -232,9 +232,9 @@ cases = {
         5e-9,
     ),
 }
-print(f"{'':28}{'textbook':>12}{'better':>12}{'truth':>12}")
+print(f"{'':27}{'textbook':>9}{'better':>9}{'truth':>9}")
 for name, (textbook, better, exact) in cases.items():
-    print(f"{name:28}{float(textbook):12.3g}{float(better):12.3g}{exact:12.3g}")
+    print(f"{name:27}{float(textbook):9.3g}{float(better):9.3g}{exact:9.3g}")
     assert abs(float(better) / exact - 1) < 5e-3
     assert not abs(float(textbook) / exact - 1) < 0.5  # also true of inf
 
@@ -283,10 +283,11 @@ for t in range(1, 41):
     path.append((float(w), float(ours)))
 path = np.array(path)
 ax = panels(height=2.2)
-ax.plot(path[:, 0], color=COLORS[1], label="mean square")
-ax.plot(path[:, 1], "--", color=COLORS[0], label="its root (jaxnn)")
+steps = np.arange(1, 41)
+ax.plot(steps, path[:, 0], color=COLORS[1], label="mean square")
+ax.plot(steps, path[:, 1], "--", color=COLORS[0], label="its root (jaxnn)")
 ax.set(xlabel="step", ylabel="weight", title="a spike at step 3")
-ax.axvline(2, color=INK, lw=0.8, ls=":")
+ax.axvline(3, color=INK, lw=0.8, ls=":")
 ax.legend()
 plt.show()
 assert path[-1, 0] == path[3, 0]  # frozen

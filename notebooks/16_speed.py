@@ -74,14 +74,14 @@ ax.margins(y=0.2)
 plt.show()
 
 # %% [markdown]
-# Every bar computes the same step. (Heights are those of the machine that drew them; everything
-# that this notebook claims is counted, not timed, and therefore true on yours as well.)
+# Every bar computes the same step. (The heights, and the times above, are those of the machine that
+# drew them; what this notebook claims below is counted, not timed, and true on yours as well.)
 #
 # ## Notation
 #
 # | symbol | shape | meaning |
 # |---|---|---|
-# | $c$ | $[\,]$ | time to start one compiled program from Python, some ten microseconds |
+# | $c$ | $[\,]$ | time to start one compiled program from Python, tens of microseconds |
 # | $k$ | $[\,]$ | operations in a step |
 # | $t_i$ | $[\,]$ | time that operation $i$ computes |
 # | $N$, $M$ | $[\,]$ | steps; networks |

@@ -36,6 +36,13 @@ main { max-width: 56rem; margin: 0 auto; padding: 1rem; box-sizing: border-box; 
 .MJXc-display, .MathJax_Display { overflow-x: auto; overflow-y: hidden; max-width: 100%; }
 .jp-RenderedHTMLCommon table { display: block; overflow-x: auto; font-size: 14.5px; }
 .jp-RenderedHTMLCommon td:not(:last-child) { white-space: nowrap; }
+/* Small print, but tables of it keep their lines; pictures scroll before they are illegible. */
+@media (max-width: 40rem) {
+  main { padding: 0.5rem; }
+  .jp-OutputArea-output pre { font-size: 10.5px; }
+  .jp-RenderedImage { overflow-x: auto; }
+  .jp-RenderedImage img { max-width: none; zoom: 0.62; }
+}
 </style>"""
 
 
