@@ -23,7 +23,7 @@ POINTS = [0.0, 0.5, 1.0, 1 + 1e-6, 1 - 1e-6, 2.0, 3.0, 6.0, 8.0, 16.64, 17.5, 20
           88.0, 88.8, 103.9, 104.1, 1e4, 1e19, 1.8e19, 1e-4, 1e-10, 1e-19, 1e-23]  # fmt: skip
 
 # Their contractions are XLA's: entries whose products leave the range are out of our hands. The
-# numbers are the largest entries that the longest product of each still holds.
+# numbers are the largest entries that the longest product of each still holds in float32.
 CONTRACTING = {
     layers.bidirectional: 1e4, layers.conv: 1e9, layers.conv_transpose: 1e9, layers.dense: 1e9,
     layers.gru: 1e4, layers.gru_cell: 1e4, layers.lstm: 1e4, layers.lstm_cell: 1e4,
@@ -31,6 +31,12 @@ CONTRACTING = {
     layers.scaled_dot_product_attention: 1e9, layers.simple_rnn: 1e4, layers.tree_lstm: 1e4,
     layers.tree_rnn: 1e4, layers.unroll: 1e4, losses.projected_cross_entropy: 1e9,
 }  # fmt: skip
+
+
+def largest_entry(f, dtype):
+    """Of `CONTRACTING`, at the same place of the range of `dtype`: 1e9 is 13 in float16."""
+    share = np.log(float(jnp.finfo(dtype).max)) / np.log(float(jnp.finfo(jnp.float32).max))
+    return CONTRACTING.get(f, np.inf) ** share
 
 
 # Parameters of a layer are learned, and weights are counts: no need to have them at 1e38.
@@ -99,7 +105,7 @@ def lost(f, case, dtypes=tuple(DTYPES)):
     """Where value, gradient or closed form is no number, but float64 has one that fits."""
     run, judge, wrong = watched(f, case), watched(f, case), {}
     for dtype in dtypes:
-        args = fuzzed(f, case, DTYPES[dtype], CONTRACTING.get(f, np.inf))
+        args = fuzzed(f, case, DTYPES[dtype], largest_entry(f, DTYPES[dtype]))
         pick, _ = harness.closing(args)
         arrays = pick(args)
         with quick_compilation(dtype != "float32" or f in CONTRACTING):

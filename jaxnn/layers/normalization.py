@@ -47,10 +47,13 @@ def _wide(x):
 
 
 def _affine(params, normalized, dtype):
-    y = normalized * params["scale"].astype(normalized.dtype)
+    return _shifted(params, normalized * params["scale"].astype(normalized.dtype), dtype)
+
+
+def _shifted(params, scaled, dtype):
     if "bias" in params:
-        y = y + params["bias"].astype(normalized.dtype)
-    return y.astype(dtype)
+        scaled = scaled + params["bias"].astype(scaled.dtype)
+    return scaled.astype(dtype)
 
 
 def _affine_vjp(g, params, normalized):
@@ -150,25 +153,33 @@ def batch_norm(
     _checks.last_axis("batch_norm", x.shape[-1], mean=statistics["mean"], var=statistics["var"])
     with jax.named_scope("batch_norm"):
         statistics = lax.stop_gradient(statistics)
-        normalized, batch, _ = _batch_normalize(statistics, x, train, epsilon)
-        if batch is not None:
-            follow = lambda old, new: momentum * old.astype(new.dtype) + (1 - momentum) * new
-            statistics = {
-                name: follow(old, batch[name]).astype(old.dtype) for name, old in statistics.items()
-            }
+        if not (train and x.size):
+            centred, factor = _by_running(statistics, x, epsilon)
+            # The factors first: x = 3e38 over a deviation below 1 would leave the range, though
+            # a small scale brings it back. In rows, so that its gradient is summed last.
+            scale = jnp.broadcast_to(params["scale"].astype(factor.dtype), centred.shape)
+            return _shifted(params, centred * (factor * scale), x.dtype), statistics
+        normalized, batch, _ = _by_batch(x, epsilon)
+        follow = lambda old, new: momentum * old.astype(new.dtype) + (1 - momentum) * new
+        statistics = {
+            name: follow(old, batch[name]).astype(old.dtype) for name, old in statistics.items()
+        }
         return _affine(params, normalized, x.dtype), statistics
 
 
-def _batch_normalize(statistics, x, train, epsilon):
-    """Normalized `x`, the statistics of the batch if it used them, and `divide`."""
+def _by_batch(x, epsilon):
+    """Normalized `x`, the statistics of the batch, and `divide`."""
+    axes = tuple(range(x.ndim - 1))
+    normalized, mean, variance, divide = normalize(_wide(x), axes, epsilon)
+    batch = {"mean": mean.reshape(-1), "var": variance.reshape(-1)}
+    return normalized, lax.stop_gradient(batch), divide
+
+
+def _by_running(statistics, x, epsilon):
+    """`x` less the running mean, and the factor that normalizes it."""
     wide = _wide(x)
-    if train and x.size:
-        normalized, mean, variance, divide = normalize(wide, tuple(range(x.ndim - 1)), epsilon)
-        batch = {"mean": mean.reshape(-1), "var": variance.reshape(-1)}
-        return normalized, lax.stop_gradient(batch), divide
     factor = inverse_root(statistics["var"].astype(wide.dtype), epsilon)
-    centred = wide - statistics["mean"].astype(wide.dtype)
-    return centred * factor, None, lambda h: h * factor
+    return wide - statistics["mean"].astype(wide.dtype), factor
 
 
 def batch_norm_vjp(
@@ -192,10 +203,12 @@ def batch_norm_vjp(
     """
     _check("batch_norm_vjp", params, x, epsilon)
     _checks.cotangent("batch_norm_vjp", g, x.shape)
-    normalized, batch, divide = _batch_normalize(statistics, x, train, epsilon)
+    if not (train and x.size):
+        centred, factor = _by_running(statistics, x, epsilon)
+        grads, h = _affine_vjp(_wide(g), params, centred * factor)
+        return grads, (h * factor).astype(x.dtype)
+    normalized, _, divide = _by_batch(x, epsilon)
     grads, h = _affine_vjp(_wide(g), params, normalized)
-    if batch is None:
-        return grads, divide(h).astype(x.dtype)
     axes = tuple(range(x.ndim - 1))
     return grads, normalize_vjp(h, normalized, divide, axes).astype(x.dtype)
 
