@@ -102,7 +102,7 @@ def test_every_dtype_is_kept_and_near_the_truth(f, index):
             largest = max(np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(wide))
             pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(wide), strict=True)
             for narrow, leaf in pairs:
-                _near(narrow, leaf, dtype, largest)
+                harness.assert_near(narrow, leaf, dtype, largest)
 
 
 @first_case
@@ -123,7 +123,7 @@ def test_jit_and_vmap_change_nothing(f, index):
     )(arrays)
     eps = float(jnp.finfo(jnp.float32).eps)
     for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(jitted), strict=True):
-        _near(one, other, jnp.float32)
+        harness.assert_near(one, other, jnp.float32)
     for one, two in zip(jax.tree.leaves(jitted), jax.tree.leaves(batched), strict=True):
         scale = float(jnp.abs(jnp.where(jnp.isfinite(one), one, 0)).max()) if one.size else 0.0
         np.testing.assert_allclose(two[1], one, rtol=16 * eps, atol=16 * eps * scale)
@@ -256,18 +256,3 @@ def cast_to(tree, dtype):
 
 def _is_float(leaf):
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
-
-
-def _near(narrow, truth, dtype, largest=0.0):
-    """Within sixteen roundings of the truth, on the scale of the whole array.
-
-    An array that is 0 (in float64 at most 1e-15), as the gradient of the bias of keys is, sums
-    what cancels: there on the scale of the `largest` beside it.
-    """
-    eps = float(jnp.finfo(dtype).eps)
-    truth = np.asarray(truth, np.float64)
-    scale = np.abs(truth).max(initial=0)
-    scale = scale if scale > 1e-15 else largest
-    np.testing.assert_allclose(
-        np.asarray(narrow, np.float64), truth, rtol=16 * eps, atol=max(16 * eps * scale, 1e-15)
-    )

@@ -83,6 +83,7 @@ def _from_largest(x, axis):
 
     The error counts: exp makes of half a unit in the last place of -60 thirty of its own.
     """
+    x = _exact.rounded(x)  # or the largest is not recognized
     top = x.max(axis, keepdims=True)
     below, error = _exact.exact_difference(x, jnp.where(top == -jnp.inf, 0, top))
     return below, error, jnp.exp(below) * (1 + error)
@@ -194,6 +195,7 @@ def maxout(x: ArrayLike, pieces: int) -> Array:
 
 def _is_top(x, axis):
     """True at the largest entry along `axis`, the first of equals."""
+    x = _exact.rounded(x)  # or it may differ from itself
     places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
     largest = (x == x.max(axis, keepdims=True)) | jnp.isnan(x)
     # Two plain reductions: XLA's argmax is slow on CPU.

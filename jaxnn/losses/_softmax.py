@@ -24,6 +24,7 @@ def exponentials(z):
     keep every digit of what the others add to it. Also returns where it stands, if it is one:
     of equal ones, all but one are others.
     """
+    z = _exact.rounded(z)  # or the largest is not recognized
     largest = z.max(-1, keepdims=True)
     below, error = exact_difference(z, jnp.maximum(largest, jnp.finfo(z.dtype).min))
     powers = jnp.exp(below) * (1 + error)
@@ -34,7 +35,8 @@ def exponentials(z):
 def cross_entropy_slope(z, y):
     """softmax(z) sum(y) - y."""
     _, _, *softmax = exponentials(z)
-    return _possible(z) * surplus(softmax, y, y.sum(-1, keepdims=True))
+    rest, total = _exact.sums(-1, jnp.where(softmax[-1], 0, y), y)
+    return _possible(z) * surplus(softmax, y, total, rest)
 
 
 def _possible(z):
@@ -42,13 +44,13 @@ def _possible(z):
     return (z.max(-1, keepdims=True) != -jnp.inf).astype(z.dtype)
 
 
-def surplus(softmax, y, total):
+def surplus(softmax, y, total, rest):
     """softmax(z) total - y, of the last three of `exponentials` and rows y that sum to total.
 
-    Where one class is likely, its entry is what the others add up to, which does not cancel.
+    Where one class is likely, its entry is what the others add up to, which does not cancel;
+    `rest` is the sum of their y.
     """
     powers, others, top = softmax
-    rest = jnp.where(top, 0, y).sum(-1, keepdims=True)
     plain = total * (powers / (1 + others)) - y
     likely = top & (others < 1)
     return jnp.where(likely, rest - total * (others / (1 + others)), plain)

@@ -126,7 +126,9 @@ def _loss_and_slope(z, positions, frames, last, right):
     on, emissions, costs, softmax = _read(z, positions, frames)
     loss, alphas = _forward(on, emissions, costs, positions, last, right)
     betas = _backward(on, emissions, positions, last)
-    slope = surplus(softmax, _posterior(alphas, betas, positions, z.shape[-1]), 1)
+    posterior = _posterior(alphas, betas, positions, z.shape[-1])
+    rest = jnp.where(softmax[-1], 0, posterior).sum(-1, keepdims=True)
+    slope = surplus(softmax, posterior, 1, rest)
     slope = jnp.where(on[:, None] & (loss < jnp.inf), slope, 0)
     return loss, jnp.where(jnp.isnan(loss), jnp.nan, slope)
 
