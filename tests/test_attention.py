@@ -93,11 +93,63 @@ def test_sampling_with_a_cache_is_the_whole_network_step_by_step():
     assert (drawn[0][:, :2] == prompt).all()
 
 
+def test_sampling_ends_a_row_where_it_wrote_the_end():
+    prompt = jnp.array([[1, 2], [3, 0], [5, 5]])
+    free = np.asarray(NET.sample(PARAMS, prompt, 7))
+    for end in {*free[:, 2:].ravel().tolist(), 5}:  # 5 stands in a prompt, which ends nothing
+        ended = np.asarray(NET.sample(PARAMS, prompt, 7, end=end))
+        over = np.cumsum(free[:, 2:] == end, 1) > 0
+        np.testing.assert_array_equal(ended[:, 2:], np.where(over, end, free[:, 2:]))
+
+
 def test_sampled_ids_are_distributed_as_predicted():
     prompt = jnp.tile(jnp.array([[1, 4]]), (4000, 1))
     drawn = NET.sample(PARAMS, prompt, 1, key=KEY, temperature=2.0)[:, 2]
     expected = jax.nn.softmax(APPLY(PARAMS, prompt[:1])[0, 1] / 2)
     np.testing.assert_allclose(jnp.bincount(drawn, length=7) / 4000, expected, atol=0.03)
+
+
+BOTH = networks.sequence_to_sequence(7, 6, width=8, heads=2, depth=2, length=7, groups=1)
+SOURCE, STARTS = jnp.array([[1, 2, 3, 4], [6, 5, 0, 0]]), jnp.array([[0], [5]])
+LENGTHS = jnp.array([4, 2])
+
+
+def test_sampling_from_a_source_is_the_whole_network_step_by_step():
+    """Jitted, of a population at once, with padded sources: each id is the likeliest next."""
+    moved = lambda key: jax.tree.map(lambda leaf: leaf + jnp.sin(30 * leaf + 1), BOTH.init(key))
+
+    @jax.jit
+    @jax.vmap
+    def written(key):
+        params = moved(key)
+        ids = BOTH.sample(params, (SOURCE, STARTS), 6, lengths=LENGTHS)
+        return params, ids, BOTH.apply(params, (SOURCE, ids), lengths=LENGTHS)
+
+    params, ids, logits = written(jax.random.split(KEY, 3))
+    assert ids.shape == (3, 2, 7)
+    assert (ids[:, :, :1] == STARTS).all()
+    assert (ids[:, :, 1:] == logits[:, :, :-1].argmax(-1)).all()
+    assert len({tuple(row) for row in ids.reshape(6, 7).tolist()}) > 3
+
+    # One of them, with something else in the padding, until an end.
+    first, end = jax.tree.map(lambda leaf: leaf[0], params), int(ids[0, 0, 2])
+    inputs = SOURCE.at[1, 2:].set(6), STARTS
+    ended = BOTH.sample(first, inputs, 6, lengths=LENGTHS, end=end)
+    over = np.cumsum(ids[0, :, 1:] == end, 1) > 0
+    np.testing.assert_array_equal(ended[:, 1:], np.where(over, end, ids[0, :, 1:]))
+
+
+def test_an_impossible_source_is_answered_by_no_id_under_jit():
+    source, starts = jnp.array([[1, 2], [1, 7], [1, 2], [1, 2]]), jnp.zeros((4, 1), int)
+
+    @jax.jit
+    def written(source, lengths, key):
+        options = dict(lengths=lengths, key=key, temperature=2.0)
+        return BOTH.sample(BOTH.init(KEY), (source, starts), 3, **options)
+
+    ids = written(source, jnp.array([2, 2, 3, -1]), KEY)
+    assert (ids[1:, 1:] == -1).all()
+    assert (ids[0] >= 0).all()
 
 
 def test_padding_is_not_seen():
@@ -180,6 +232,14 @@ Q = normal(3, 2, 4)
         (ValueError, lambda: sample(jnp.array([[1, 7]])), "prompt must be from 0 to 6, got 7"),
         (TypeError, lambda: sample(jnp.zeros((1, 5))), "prompt must hold integers"),
         (ValueError, lambda: sample(jnp.zeros((1, 5), int), temperature=0.0), "be positive"),
+        (ValueError, lambda: sample(jnp.array([[1]]), end=7), "end must be a class from 0 to 6"),
+        (ValueError, lambda: answer(jnp.array([[7]]), STARTS[:1]), "source must be from 0 to 6"),
+        (ValueError, lambda: answer(SOURCE, jnp.array([[6]])), "prompt must be from 0 to 5, got 6"),
+        (ValueError, lambda: answer(SOURCE[0], STARTS), r"pass ids\[None\]"),
+        (ValueError, lambda: answer(SOURCE, STARTS[:1]), "must have the same shape"),
+        (ValueError, lambda: answer(SOURCE, STARTS, 7), "at most 7 steps, got 8"),
+        (ValueError, lambda: answer(SOURCE, STARTS, lengths=jnp.array([5, 1])), "within"),
+        (ValueError, lambda: answer(SOURCE, STARTS, end=6), "end must be a class from 0 to 5"),
         (ValueError, lambda: networks.transformer(5, groups=3, **SIZES), "groups must divide"),
         (ValueError, lambda: encoded(jnp.array([1])), "one length per sequence"),
         (ValueError, lambda: encoded(jnp.array([1, 4])), r"lengths must be within \[0, 3\], got 4"),
@@ -197,6 +257,10 @@ SIZES = {"width": 8, "heads": 2, "depth": 1, "length": 4}
 
 def sample(prompt, steps=2, **options):
     return NET.sample({}, prompt, steps, **options)
+
+
+def answer(source, prompt, steps=2, **options):
+    return BOTH.sample({}, (source, prompt), steps, **options)
 
 
 def encoded(lengths):

@@ -1,5 +1,7 @@
 """Architectures: shapes, parity with Flax, noise only from a key, what they must learn, errors."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,6 @@ from flax import linen
 
 from jaxnn import layers, losses, networks, optimizers, training
 from jaxnn.activations import linear
-from jaxnn.networks.gan import _slopes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -190,10 +191,27 @@ def test_a_generator_learns_where_the_data_are(wasserstein):
     assert set(history) == {"discriminator_loss", "generator_loss"}
 
 
-def test_the_critic_is_held_to_slope_one():
-    score = lambda x: (x * jnp.array([3.0, 4.0])).sum(-1)
-    slopes = _slopes(score, normal(5, 2), normal(5, 2), KEY)
-    np.testing.assert_allclose(slopes, 5.0, rtol=1e-6)
+def test_the_slope_of_the_discriminator_is_penalized():
+    """A linear one has the slope w everywhere, so that the penalties are plain to see."""
+    nets, x = (networks.mlp([1, 2]), networks.mlp([2, 1])), normal(8, 2)
+    params = networks.gan(*nets).init(KEY)
+    params["discriminator"]["dense_0"]["kernel"] = jnp.array([[3.0], [4.0]])
+
+    @jax.jit
+    def losses_with(penalties):
+        def loss(wasserstein, penalty):
+            options = dict(latent=1, wasserstein=wasserstein, penalty=penalty)
+            start, step = networks.gan_step(*nets, ADAM, ADAM, **options)
+            return step(start(params), x, KEY)[1]["discriminator_loss"]
+
+        both = [jax.vmap(partial(loss, game))(penalties) for game in (True, False)]
+        return *both, loss(True, None), loss(False, None)
+
+    wasserstein, logistic, usual, plain = losses_with(jnp.array([0.0, 2.0]))
+    np.testing.assert_allclose(wasserstein[1] - wasserstein[0], 2 * (5 - 1) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(usual - wasserstein[0], 10 * (5 - 1) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(logistic[1] - logistic[0], 5**2, rtol=1e-5)
+    np.testing.assert_allclose(plain, logistic[0], rtol=1e-6)
 
 
 def test_siamese_branches_share_their_parameters():

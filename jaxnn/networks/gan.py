@@ -8,7 +8,9 @@ Non-saturating: D is a classifier, and each side minimizes its own logistic loss
           L_G = E[\mathrm{softplus}(-D(G(z)))]
 
 \( L_G \) is not \( -L_D \): its slope in the score is \( -\sigma(-D) \), near -1 exactly where
-D is sure of a fake, where that of the zero-sum game vanishes.
+D is sure of a fake, where that of the zero-sum game vanishes. Left alone the two go round each
+other; a penalty on the slope of D at the data (R1), \( \frac{\lambda}{2} E[\lVert \nabla_x D(x)
+\rVert^2] \), damps that: it pulls D towards a constant, which is where the game ends.
 
 Wasserstein, with gradient penalty: D is a critic, whose scores estimate a distance if its slope
 is 1 between data and fakes,
@@ -16,8 +18,8 @@ is 1 between data and fakes,
 .. math:: L_D = E[D(G(z)) - D(x)] + \lambda E[(\lVert \nabla_{\hat x} D(\hat x) \rVert - 1)^2],
           \qquad L_G = -E[D(G(z))]
 
-with \( \hat x \) anywhere on the line from x to G(z). Its gradient in the parameters is a
-second derivative of D, which JAX takes as it takes any other.
+with \( \hat x \) anywhere on the line from x to G(z). The gradient of a penalty in the
+parameters is a second derivative of D, which JAX takes as it takes any other.
 """
 
 from collections.abc import Callable
@@ -97,7 +99,7 @@ def gan_step(
     *,
     latent: int,
     wasserstein: bool = False,
-    penalty: float = 10.0,
+    penalty: float | None = None,
     critic_steps: int = 1,
     average_decay: float = 0.999,
 ) -> tuple[Callable[[Any], GANState], Callable]:
@@ -113,7 +115,8 @@ def gan_step(
         discriminator_optimizer: any Optax transformation.
         latent: features of the noise, which is standard normal.
         wasserstein: whether to play for the Wasserstein distance, with gradient penalty.
-        penalty: weight \( \lambda \) of the gradient penalty.
+        penalty: weight \( \lambda \) of the gradient penalty: by default 10 for the Wasserstein
+            distance; none otherwise, where it is R1.
         critic_steps: updates of the discriminator for one of the generator.
         average_decay: weight of the past in the running average of the generator.
 
@@ -139,12 +142,17 @@ def gan_step(
 
     Reference:
         Goodfellow et al., "Generative adversarial nets", NeurIPS 2014; Gulrajani, Ahmed,
-        Arjovsky, Dumoulin and Courville, "Improved training of Wasserstein GANs", NeurIPS 2017.
+        Arjovsky, Dumoulin and Courville, "Improved training of Wasserstein GANs", NeurIPS 2017;
+        Mescheder, Geiger and Nowozin, "Which training methods for GANs do actually converge?",
+        ICML 2018.
     """
     _networks("gan_step", generator=generator, discriminator=discriminator)
     _checks.sizes("gan_step", latent=latent, critic_steps=critic_steps)
     _checks.probability("gan_step", average_decay=average_decay)
-    _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 10.0.", penalty=penalty)
+    if penalty is None and wasserstein:
+        penalty = 10.0
+    if penalty is not None:
+        _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 1.0.", penalty=penalty)
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     for name, optimizer in optimizers.items():
         if not isinstance(optimizer, optax.GradientTransformation):
@@ -167,12 +175,16 @@ def gan_step(
 
     def discriminator_loss(params, fixed, real, key):
         keys = jax.random.split(key, 4)
-        fake = made(fixed, len(real), keys[0])
-        on_real, on_fake = judged(params, real, keys[1]), judged(params, fake, keys[1])
-        if not wasserstein:
-            return (softplus(-on_real) + softplus(on_fake)).mean()
-        slope = _slopes(lambda x: judged(params, x, keys[1]), real, fake, keys[2])
-        return (on_fake - on_real).mean() + penalty * ((slope - 1) ** 2).mean()
+        fake, score = made(fixed, len(real), keys[0]), lambda x: judged(params, x, keys[1])
+        on_real, on_fake = score(real), score(fake)
+        if wasserstein:
+            # Kept off zero, where the root has no derivative.
+            slope = jnp.sqrt(_squared_slopes(score, _between(keys[2], real, fake)) + 1e-12)
+            return (on_fake - on_real + penalty * (slope - 1) ** 2).mean()
+        loss = softplus(-on_real) + softplus(on_fake)
+        if penalty is None:
+            return loss.mean()
+        return (loss + penalty / 2 * _squared_slopes(score, real)).mean()
 
     def generator_loss(params, fixed, size, key):
         first, second = jax.random.split(key)
@@ -209,14 +221,16 @@ def gan_step(
     return start, step
 
 
-def _slopes(score, real, fake, key):
-    """Lengths of the gradient of the scores, at random points between data and fakes."""
-    shape = (len(real), *(1,) * (real.ndim - 1))
-    share = jax.random.uniform(key, shape, real.dtype)
-    between = share * real + (1 - share) * fake
-    slopes = jax.grad(lambda x: score(x).sum())(between)
-    # Kept off zero, where the root has no derivative.
-    return jnp.sqrt((slopes.reshape(len(real), -1) ** 2).sum(-1) + 1e-12)
+def _squared_slopes(score, x):
+    """Squared lengths of the gradient of the scores, one for each row of x."""
+    slopes = jax.grad(lambda x: score(x).sum())(x)
+    return (slopes.reshape(len(x), -1) ** 2).sum(-1)
+
+
+def _between(key, real, fake):
+    """A random point on the line from each of the data to a fake."""
+    share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)), real.dtype)
+    return share * real + (1 - share) * fake
 
 
 def _parts(batch, count):

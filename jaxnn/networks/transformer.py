@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from jaxnn import _checks
 from jaxnn.activations import gelu
@@ -31,23 +31,24 @@ from jaxnn.layers import (
     multi_head_attention_init,
     rms_norm,
     rms_norm_init,
-    rotary,
     scaled_dot_product_attention,
 )
 from jaxnn.layers._padding import possible, step_mask
+from jaxnn.networks import _sampling
 from jaxnn.networks._network import Network, Params, named, split
 
 __all__ = ["Transformer", "sequence_to_sequence", "transformer", "transformer_encoder"]
 
 
 class Transformer(NamedTuple):
-    """A `Network` that can also continue a sequence.
+    """A `Network` that can also write a sequence.
 
     Attributes:
         init: `init(key) -> params`.
-        apply: `apply(params, ids, *, key=None) -> logits`.
-        sample: `sample(params, prompt, steps, *, key=None, temperature=1.0) -> ids`, where
-            `prompt` is integers `[batch, time]`, at least one of each row.
+        apply: `apply(params, ids, *, key=None) -> logits`; with an encoder, of `(source, ids)`.
+        sample: `sample(params, prompt, steps, *, key=None, temperature=1.0, end=None) -> ids`,
+            where `prompt` is integers `[batch, time]`, at least one of each row; with an
+            encoder, `(source, prompt)`.
     """
 
     init: Callable[[Array], Params]
@@ -80,10 +81,12 @@ def transformer(
 
     Returns:
         The network. `apply(params, ids)` gives logits `[..., time, vocabulary]` for ids `[...,
-        time]`. `sample(params, prompt, steps, *, key=None, temperature=1.0)` continues a prompt
-        `[batch, time]` by `steps` ids, as one compiled loop that keeps the keys and values of
-        what it has seen; without a key it takes the likeliest id each time. Where logits are
-        NaN, as under `jit` after an id out of range, it continues with -1. Parameters are
+        time]`. `sample(params, prompt, steps, *, key=None, temperature=1.0, end=None)`
+        continues a prompt `[batch, time]` by `steps` ids, as one compiled loop that keeps the
+        keys and values of what it has seen; without a key it takes the likeliest id each time.
+        Once it has written `end` in a row, the rest of that row is `end` too; the loop stops
+        when this is so of all. Where logits are NaN, as under `jit` after an id out of range,
+        it continues with -1. Parameters are
         `{"embedding", "block_0": {"norm_0", "attention", "norm_1", "dense_0", "dense_1"}, ...,
         "norm", "dense"}`.
 
@@ -118,10 +121,11 @@ def transformer(
             x = named(_block, params, f"block_{i}", *at, causal=True, positions=places)
         return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
-    def sample(params, prompt, steps, *, key=None, temperature=1.0):
-        _check_prompt(prompt, steps, temperature, vocabulary)
+    def sample(params, prompt, steps, *, key=None, temperature=1.0, end=None):
+        _sampling.check_ids(vocabulary, prompt=prompt)
+        _sampling.check_options(vocabulary, steps, temperature, end)
         _places("sample", prompt.shape[1] + steps, length)
-        return _sample(params, prompt, key, temperature, depth=depth, steps=steps)
+        return _continued(params, prompt, key, temperature, end, depth=depth, steps=steps)
 
     return Transformer(init, apply, sample)
 
@@ -203,7 +207,7 @@ def sequence_to_sequence(
     groups: int | None = None,
     hidden: int | None = None,
     dropout_rate: float = 0.0,
-) -> Network:
+) -> Transformer:
     """An encoder of one sequence and a decoder of another, which attends to the first.
 
     Args:
@@ -220,19 +224,26 @@ def sequence_to_sequence(
     Returns:
         The network. `apply(params, (source, target), *, key=None, lengths=None)` gives logits
         `[..., target time, target_vocabulary]`, at each step for the one that follows;
-        `lengths` are those of the source.
+        `lengths` are those of the source. `sample(params, (source, prompt), steps, *, key=None,
+        temperature=1.0, end=None, lengths=None)` reads the sources `[batch, time]` once, and
+        continues the beginnings `[batch, time]` of the targets, often an id that means just
+        that, as `transformer` does.
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
-            than `length`; from `apply`, if a length is out of range (under `jit`, all of such
-            a sequence is NaN).
-        TypeError: from `apply`, if ids or lengths are not integers.
+            than `length`; if a length is out of range (under `jit`, all of such a sequence is
+            NaN, or -1 where it is sampled); from `sample`, if the prompt is empty, an id is out
+            of range, or `temperature` is not positive.
+        TypeError: if ids or lengths are not integers.
 
     Example:
         >>> net = sequence_to_sequence(10, 12, width=16, heads=2, depth=1, length=8)
         >>> params = net.init(jax.random.key(0))
-        >>> net.apply(params, (jnp.array([[1, 2, 3]]), jnp.array([[0, 4]]))).shape
+        >>> source, target = jnp.array([[1, 2, 3]]), jnp.array([[0, 4]])
+        >>> net.apply(params, (source, target)).shape
         (1, 2, 12)
+        >>> net.sample(params, (source, target[:, :1]), 4).shape
+        (1, 5)
 
     Reference:
         Vaswani et al., "Attention is all you need", NeurIPS 2017.
@@ -276,7 +287,26 @@ def sequence_to_sequence(
             x = named(_block, params, f"block_{i}", *at, causal=True, positions=places, look=look)
         return named(dense, params, "dense", named(rms_norm, params, "norm", x))
 
-    return Network(init, apply)
+    @partial(jax.jit, static_argnames="steps")
+    def write(params: Params, inputs, steps, key, temperature, end, lengths) -> Array:
+        source, prompt = inputs
+        mask = _padding("sample", source, lengths)
+        context = encode(params["encoder"], source, [None] * depth, mask)
+        context = possible(context, source.shape[-1], lengths)
+        at = params["decoder"], prompt, key, temperature, end
+        return _continued(*at, depth=depth, steps=steps, context=context, mask=mask)
+
+    def sample(params, inputs, steps, *, key=None, temperature=1.0, end=None, lengths=None):
+        source, prompt = inputs
+        _sampling.check_ids(source_vocabulary, source=source)
+        _sampling.check_ids(target_vocabulary, prompt=prompt)
+        _checks.same_shape("sample", source=source[:, 0], prompt=prompt[:, 0])
+        _sampling.check_options(target_vocabulary, steps, temperature, end)
+        _padding("sample", source, lengths)
+        _places("sample", prompt.shape[1] + steps, length)
+        return write(params, inputs, steps, key, temperature, end, lengths)
+
+    return Transformer(init, apply, sample)
 
 
 def _sizes(function, width, heads, depth, length, groups, hidden, dropout_rate):
@@ -295,21 +325,6 @@ def _sizes(function, width, heads, depth, length, groups, hidden, dropout_rate):
             f"Take {2 * heads * max(1, width // (2 * heads))}."
         )
     return dict(width=width, heads=heads, groups=groups, hidden=hidden)
-
-
-def _check_prompt(prompt, steps, temperature, vocabulary):
-    _checks.sizes("sample", steps=steps)
-    _checks.integer("sample", prompt=prompt)
-    if jnp.ndim(prompt) != 2 or prompt.shape[1] == 0:
-        raise ValueError(
-            f"sample: prompt must have shape [batch, time] and a first step, got "
-            f"{jnp.shape(prompt)}. For one sequence pass ids[None]."
-        )
-    known = lambda ids: (ids >= 0) & (ids < vocabulary)
-    do = "Count from 0, or build the network with a larger vocabulary."
-    _checks.values("sample", known, f"be from 0 to {vocabulary - 1}", do, prompt=prompt)
-    do = "Without a key the likeliest id is taken."
-    _checks.values("sample", lambda t: t > 0, "be positive", do, temperature=temperature)
 
 
 def _places(function, time, length):
@@ -371,50 +386,16 @@ def _perceptron(params, x):
 
 
 @partial(jax.jit, static_argnames=("depth", "steps"))
-def _sample(params, prompt, key, temperature, depth, steps):
-    """Continues the prompt, one id at a time, keeping keys and values in a cache."""
-    batch, given = prompt.shape
-    total = given + steps
-    kernel = params["block_0"]["attention"]["key"]["kernel"]
-    empty = jnp.zeros((batch, total, *kernel.shape[1:]), kernel.dtype)
-    caches = [(empty, empty)] * depth
-    ids = jnp.concatenate([prompt, jnp.zeros((batch, steps), prompt.dtype)], 1)
+def _continued(params, prompt, key, temperature, end, depth, steps, context=None, mask=None):
+    """The prompt continued; with a context, by a decoder that attends to it."""
+    look = None
+    if context is not None:
+        sides = [params[f"block_{i}"]["cross_attention"] for i in range(depth)]
+        seen = [_sampling.heads(side, context, "key", "value") for side in sides]
 
-    def step(state, t):
-        ids, caches = state
-        logits, caches = _next(params, ids[:, t], caches, t, depth)
-        if key is None:
-            drawn = logits.argmax(-1)
-        else:
-            drawn = jax.random.categorical(jax.random.fold_in(key, t), logits / temperature)
-        drawn = jnp.where(jnp.isnan(logits).any(-1), -1, drawn)  # and so is all that follows
-        # Within the prompt, what comes next is known.
-        following = jnp.where(t + 1 < given, ids[:, t + 1], drawn.astype(ids.dtype))
-        return (ids.at[:, t + 1].set(following), caches), None
+        def look(i, block, x):
+            (q,) = _sampling.heads(sides[i], rms_norm(block["norm_2"], x), "query")
+            return _sampling.joined(sides[i], scaled_dot_product_attention(q, *seen[i], mask))
 
-    (ids, _), _ = lax.scan(step, (ids, caches), jnp.arange(total - 1))
-    return ids
-
-
-def _next(params, ids, caches, t, depth):
-    """Logits after one more step, at place t, and the caches with it."""
-    x = embedding(params["embedding"], ids)[:, None]
-    kept = []
-    for i in range(depth):
-        block = params[f"block_{i}"]
-        at, a = block["attention"], rms_norm(block["norm_0"], x)
-        q, k, v = (
-            jnp.einsum("btf,fhd->bthd", a, at[name]["kernel"]) + at[name]["bias"]
-            for name in ("query", "key", "value")
-        )
-        q, k = rotary(q, t[None]), rotary(k, t[None])
-        keys, values = (
-            lax.dynamic_update_slice_in_dim(cache, new, t, 1)
-            for cache, new in zip(caches[i], (k, v), strict=True)
-        )
-        seen = jnp.arange(keys.shape[1]) <= t
-        a = scaled_dot_product_attention(q, keys, values, seen[None, None, None])
-        x = x + jnp.einsum("bthd,hdf->btf", a, at["out"]["kernel"]) + at["out"]["bias"]
-        x = x + _perceptron(block, x)
-        kept.append((keys, values))
-    return dense(params["dense"], rms_norm(params["norm"], x))[:, 0], kept
+    options = dict(depth=depth, steps=steps, perceptron=_perceptron, look=look)
+    return _sampling.write(params, prompt, key, temperature, end, **options)
