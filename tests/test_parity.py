@@ -218,6 +218,23 @@ def both_ways(kind):
     )  # fmt: skip
 
 
+def in_stack(kind):
+    init, _, layer, names, twin = KINDS[kind]
+    params = {"layer_0": drawn(init, 3, 4), "layer_1": jax.tree.map(jnp.cos, drawn(init, 4, 4))}
+    one = lambda: linen.RNN(getattr(linen, twin)(4))
+    rename = lambda params: {
+        f"layers_{i}": {"cell": gates(names, params[f"layer_{i}"])} for i in range(2)
+    }
+    wide = lambda features, rngs: nnx.RNN(getattr(nnx, twin)(features, 4, rngs=rngs), rngs=rngs)
+    return Line(
+        lambda params, xs: layers.stacked(layer, params, xs), params, (normal(2, 5, 3),),
+        in_linen(linen.Sequential([one(), one()]), rename=rename),
+        in_nnx(lambda rngs: nnx.Sequential(wide(3, rngs), wide(4, rngs)),
+               rename=lambda params: {
+                   "layers": {i: {"cell": params[f"layer_{i}"]} for i in range(2)}}),
+    )  # fmt: skip
+
+
 # Attention, noise
 
 MASK = jnp.array([[True, True, False, True, True], [True, False, False, False, False]])
@@ -323,6 +340,7 @@ TABLE = {
     "unroll padded": sequence("gru", False, LENGTHS, unroll=True),
     "unroll backward": sequence("lstm", True, unroll=True),
     "bidirectional": both_ways("gru"),
+    "stacked": in_stack("lstm"),
     "scaled_dot_product_attention": attention(),
     "scaled_dot_product_attention masked": attention(mask=MASK),
     "scaled_dot_product_attention causal": attention(causal=True),

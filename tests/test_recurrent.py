@@ -1,12 +1,14 @@
 """Recurrent cells and layers: padding, both ways, long sequences, errors."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn import layers
+from jaxnn import layers, networks
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -131,6 +133,35 @@ def test_bidirectional_sees_both_sides():
     assert not jnp.triu(jnp.abs(forward).sum(-1), 1).any()
 
 
+def test_a_stack_is_one_layer_after_the_other():
+    """Also one of more than ten, whose names don't sort, and with both ways inside or outside."""
+    xs, lengths = normal(2, 5, 3), jnp.array([5, 2])
+    deep = {f"layer_{i}": layers.simple_rnn_init(jax.random.key(i), 3, 3) for i in range(11)}
+
+    def one_by_one(layer, params):
+        ys = xs
+        for i in range(len(params)):
+            ys = layer(params[f"layer_{i}"], ys)
+        return ys
+
+    found = layers.stacked(layers.simple_rnn, deep, xs, lengths, reverse=True)
+    up = one_by_one(lambda params, ys: layers.simple_rnn(params, ys, lengths, True), deep)
+    np.testing.assert_array_equal(found, up)
+
+    net = networks.gru(3, 4, 4, layers=2, bidirectional=True, every_step=True)
+    params = net.init(KEY)
+    both_ways = partial(layers.bidirectional, layers.gru)
+    stack = {name: params[name] for name in ("layer_0", "layer_1")}
+    ys = layers.stacked(both_ways, stack, xs, lengths)
+    expected = net.apply(params, xs, lengths=lengths)
+    np.testing.assert_allclose(layers.dense(params["dense"], ys), expected, rtol=1e-6, atol=1e-6)
+
+    twice = layers.bidirectional(
+        partial(layers.stacked, layers.simple_rnn), {"forward": deep, "backward": deep}, xs, lengths
+    )
+    np.testing.assert_allclose(twice[..., 3:], found, rtol=1e-6)
+
+
 def test_no_leading_axis_or_several():
     params, xs = made(GRU), normal(2, 3, 5, 3)
     many = layers.gru(params, xs)
@@ -194,6 +225,11 @@ def test_weight_gradients_are_not_summed_up_in_the_loop():
         (ValueError, lambda: layers.rnn_cell(made(SIMPLE), jnp.zeros(3), XS[0, 0]), "carry"),
         (TypeError, lambda: layers.unroll(None, {}, 0.0, XS), "cell must be a function"),
         (TypeError, lambda: layers.bidirectional("lstm", {}, XS), "layer must be a function"),
+        (TypeError, lambda: layers.stacked("lstm", {}, XS), "layer must be a function"),
+        (ValueError, lambda: layers.stacked(layers.gru, {}, XS), r"from layer_0 upwards, got \[\]"),
+        (ValueError, lambda: layers.stacked(layers.gru, {"layer_1": {}}, XS), "'layer_1'"),
+        (ValueError, lambda: layers.stacked_vjp(XS, layers.gru, {"layer_0": made(GRU)}, XS),
+         "g must have the shape"),
         (ValueError, lambda: layers.unroll(layers.rnn_cell, {}, 0.0, XS[0, 0]), "batch, time"),
         (ValueError, lambda: layers.lstm_vjp(XS, made(LSTM), XS), "g must have the shape"),
     ],

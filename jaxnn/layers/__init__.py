@@ -61,7 +61,14 @@ from jaxnn.layers.pooling import (
     max_pool_vjp,
 )
 from jaxnn.layers.radial import radial_basis, radial_basis_init, radial_basis_vjp
-from jaxnn.layers.recurrent import bidirectional, bidirectional_vjp, unroll, unroll_vjp
+from jaxnn.layers.recurrent import (
+    bidirectional,
+    bidirectional_vjp,
+    stacked,
+    stacked_vjp,
+    unroll,
+    unroll_vjp,
+)
 from jaxnn.layers.sequences import gru, gru_vjp, lstm, lstm_vjp, simple_rnn, simple_rnn_vjp
 from jaxnn.layers.stochastic import dropout, dropout_vjp
 from jaxnn.layers.trees import (
@@ -87,6 +94,6 @@ __all__ = [
     "radial_basis_init", "radial_basis_vjp", "rms_norm", "rms_norm_init", "rms_norm_vjp",
     "rnn_cell", "rnn_cell_vjp", "rotary", "rotary_vjp", "scaled_dot_product_attention",
     "scaled_dot_product_attention_vjp", "simple_rnn", "simple_rnn_init", "simple_rnn_vjp",
-    "tree_lstm", "tree_lstm_init", "tree_lstm_vjp", "tree_rnn", "tree_rnn_init", "tree_rnn_vjp",
-    "unroll", "unroll_vjp",
+    "stacked", "stacked_vjp", "tree_lstm", "tree_lstm_init", "tree_lstm_vjp", "tree_rnn",
+    "tree_rnn_init", "tree_rnn_vjp", "unroll", "unroll_vjp",
 ]  # fmt: skip

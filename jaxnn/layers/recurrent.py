@@ -1,4 +1,4 @@
-r"""Any recurrent cell along a sequence, forward, backward or both ways."""
+r"""Any recurrent cell along a sequence, forward, backward or both ways, and layers in stacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,11 @@ from jax import Array, lax
 from jaxnn import _checks
 from jaxnn.layers._padding import possible, step_mask
 
-__all__ = ["bidirectional", "bidirectional_vjp", "unroll", "unroll_vjp"]
+__all__ = [
+    "bidirectional", "bidirectional_vjp",
+    "stacked", "stacked_vjp",
+    "unroll", "unroll_vjp",
+]  # fmt: skip
 
 
 def unroll(
@@ -158,6 +162,86 @@ def bidirectional_vjp(
         grads[name], part = pull(half)
         in_xs = in_xs + part
     return grads, in_xs
+
+
+def stacked(
+    layer: Callable,
+    params: dict[str, Any],
+    xs: Array,
+    lengths: Array | None = None,
+    reverse: bool = False,
+) -> Array:
+    r"""Recurrent layers one upon the other, \( h^0 = x, \; h^{i+1} = layer(params_i, h^i) \).
+
+    Args:
+        layer: `simple_rnn`, `gru`, `lstm` or any `layer(params, xs, lengths)`, such as
+            `partial(bidirectional, gru)`; with `reverse` it gets a fourth argument `reverse`.
+        params: `{"layer_0": ..., "layer_1": ...}`, parameters of each layer, the lowest first.
+        xs: inputs, `[..., time, features]`.
+        lengths: how many steps of each sequence count.
+        reverse: whether all layers run from the last step to the first, as
+            `bidirectional(partial(stacked, gru), ...)` asks for.
+
+    Returns:
+        The outputs of the last layer.
+
+    Raises:
+        TypeError: if `layer` is not a function.
+        ValueError: if the parameters don't go by these names.
+
+    Example:
+        >>> from jaxnn.layers import gru, gru_init
+        >>> keys = jax.random.split(jax.random.key(0))
+        >>> params = {"layer_0": gru_init(keys[0], 3, 4), "layer_1": gru_init(keys[1], 4, 6)}
+        >>> stacked(gru, params, jnp.ones((2, 5, 3))).shape
+        (2, 5, 6)
+
+    Reference:
+        Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural networks",
+        ICASSP 2013.
+    """
+    for name, run in _stack("stacked", layer, params, lengths, reverse):
+        with jax.named_scope(name):
+            xs = run(params[name], xs)
+    return xs
+
+
+def stacked_vjp(
+    g: Array,
+    layer: Callable,
+    params: dict[str, Any],
+    xs: Array,
+    lengths: Array | None = None,
+    reverse: bool = False,
+) -> tuple[dict[str, Any], Array]:
+    r"""Pulls the cotangent `g` of the outputs back through `stacked`, from the last layer down.
+
+    Each layer pulls back \( \bar h^{i+1} \), which starts as g, through all of its steps:
+    \( (\partial params_i, \bar h^i) \); what is left below the first is \( \partial x \).
+
+    Returns:
+        The cotangents of `params` and `xs`.
+    """
+    pulls, grads = {}, {}
+    for name, run in _stack("stacked_vjp", layer, params, lengths, reverse):
+        xs, pulls[name] = jax.vjp(run, params[name], xs)
+    _checks.cotangent("stacked_vjp", g, xs.shape)
+    for name in reversed(pulls):
+        grads[name], g = pulls[name](g)
+    return grads, g
+
+
+def _stack(function, layer, params, lengths, reverse):
+    """Names of the layers, and how to run each; "layer_10" comes after "layer_9"."""
+    _checks.function(function, layer=layer)
+    names = [f"layer_{i}" for i in range(len(params))]
+    if not names or set(params) != set(names):
+        raise ValueError(
+            f"{function}: params must name layers from layer_0 upwards, got {sorted(params)}. "
+            'Pass {"layer_0": ..., "layer_1": ...}.'
+        )
+    way = {"reverse": True} if reverse else {}
+    return [(name, lambda params, xs: layer(params, xs, lengths, **way)) for name in names]
 
 
 def _steps(function, cell, xs, lengths):

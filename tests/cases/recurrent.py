@@ -51,6 +51,15 @@ CASES = {
         Case(RNN, XS, LENGTHS, wrt=BOTH, options=BACK, forward=False),
         Case(RNN, XS, IMPOSSIBLE, wrt=BOTH, forward=False, edge=True),
     ],
+    layers.stacked: [
+        Case(layers.simple_rnn, {"layer_0": gates(1, "dense_i", 2, 3),
+                                 "layer_1": gates(1, "dense_i", 3, 2)}, XS, LENGTHS,
+             wrt=(1, 2), forward=False),
+        Case(layers.gru, {"layer_0": GRU, "layer_1": gates(3, "dense_i")}, XS[0],
+             wrt=(1, 2), options=BACK, forward=False),
+        Case(layers.simple_rnn, {"layer_0": RNN, "layer_1": RNN}, XS, IMPOSSIBLE,
+             wrt=(1, 2), forward=False, edge=True),
+    ],
     layers.unroll: [
         Case(layers.lstm_cell, LSTM, (STATE[:2], STATE[1:]), XS, LENGTHS, wrt=(1, 2, 3)),
         Case(layers.rnn_cell, RNN, STATE[:2], XS, wrt=(1, 2, 3), options=BACK),
