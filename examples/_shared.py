@@ -74,6 +74,16 @@ def shifted(network):
     return network._replace(apply=apply)
 
 
+def blurred(network, noise):
+    """The network, which while it trains sees everything under noise."""
+
+    def apply(params, x, *, key=None):
+        seen = x if key is None else x + noise * jax.random.normal(key, x.shape)
+        return network.apply(params, seen, key=key)
+
+    return network._replace(apply=apply)
+
+
 def images(rows: Mapping[str, object], name: str, options: argparse.Namespace) -> None:
     """Saves rows of small square images, each under its name."""
     rows = {title: np.asarray(row) for title, row in rows.items()}

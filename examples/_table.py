@@ -9,7 +9,8 @@ MARKED = re.compile(r"(<!-- results of examples/all.py -->\n).*?(<!-- end -->)",
 HEAD = "| network | data | result | jaxnn | goal | beside it |\n|---|---|---|---|---|---|\n"
 ORDER = (
     "mlp", "cnn", "rnn", "lstm", "adding_problem", "gan_ring", "gan", "autoencoder",
-    "denoising_autoencoder", "rbf", "transformer", "reversal", "som", "recursive", "recursive_code",
+    "denoising_autoencoder", "variational_autoencoder", "rbf", "transformer", "reversal",
+    "transformer_encoder", "spelled_numbers", "som", "som_batch", "recursive", "recursive_code",
     "siamese", "ctc",
 )  # fmt: skip
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "examples"
 EXAMPLES = [path for path in sorted(HERE.glob("[!_]*.py")) if path.stem != "all"]
-SCRIPTS = [*EXAMPLES, HERE / "all.py", *sorted(HERE.glob("recipes/*.py"))]
+RECIPES = sorted(HERE.glob("recipes/*.py"))
+SCRIPTS = [*EXAMPLES, HERE / "all.py", *RECIPES]
 LIBRARIES = {"jax", "jaxnn", "matplotlib", "minisom", "numpy", "optax", "scipy", "sklearn"}
 HELPERS = {path.stem for path in HERE.glob("_*.py")}
 PICTURES = {"save", "images", "scatter"}
@@ -55,13 +57,36 @@ def test_an_example_reads_options_saves_a_picture_and_checks_a_goal(path):
     assert {"quick", "seed"} <= read, "options that it does not use"
 
 
+def run(path, *options):
+    """What a script prints, which succeeds and says where it ran."""
+    command = [sys.executable, str(path), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.removeprefix(f"{path.name} ").startswith(f"on {jax.default_backend()}"), first
+    return done.stdout
+
+
+def check_example(path, folder):
+    run(path, "--quick", "--seed", 1, "--pictures", folder)
+    assert (folder / f"{path.stem}.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("name", ["rbf", "som", "denoising_autoencoder"])
 def test_a_quick_run_says_where_it_ran_and_saves_its_picture(name, tmp_path):
-    command = [sys.executable, str(HERE / f"{name}.py"), "--quick", "--seed", "1"]
-    done = subprocess.run([*command, "--pictures", tmp_path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{name}.py on cpu")
-    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    check_example(HERE / f"{name}.py", tmp_path)
+
+
+@pytest.mark.example
+@by_name
+def test_every_example_runs(path, tmp_path):
+    check_example(path, tmp_path)
+
+
+@pytest.mark.example
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_runs_and_prints_what_it_found(path, tmp_path):
+    assert len(run(path, tmp_path).splitlines()) > 1
 
 
 def test_a_full_run_that_misses_its_goal_fails(helper, monkeypatch, tmp_path, capsys):

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxnn.networks import perceptron, perceptron_step
 from jaxnn.training import run
 
+print("on", jax.devices()[0].platform)
+
 inputs = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 gates = {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
 

@@ -10,6 +10,8 @@ from jaxnn import losses, make_fit, metrics, optimizers
 from jaxnn.networks import mlp
 from jaxnn.training import supervised
 
+print("on", jax.devices()[0].platform)
+
 x, y = make_moons(1000, noise=0.2, random_state=42)
 x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, random_state=42)
 scaler = StandardScaler().fit(x_train)  # of the training part only: the test part is unseen

@@ -5,6 +5,8 @@ import jax
 from jaxnn import layers
 from jaxnn.initializers import glorot_normal, glorot_uniform, normal
 
+print("on", jax.devices()[0].platform)
+
 DEPTH, WIDTH = 50, 256
 
 

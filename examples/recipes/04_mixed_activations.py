@@ -7,6 +7,8 @@ from jaxnn import layers
 from jaxnn.activations import relu, relu_grad, softmax, softmax_vjp, tanh, tanh_grad
 from jaxnn.initializers import glorot_uniform, he_normal
 
+print("on", jax.devices()[0].platform)
+
 keys = jax.random.split(jax.random.key(0), 4)
 params = [
     layers.dense_init(keys[0], 4, 16, glorot_uniform()),

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from jaxnn.networks import mlp
 
+print("on", jax.devices()[0].platform)
+
 network = mlp([4, 32, 1], dropout_rate=0.5)
 init_key, data_key, noise_key = jax.random.split(jax.random.key(0), 3)
 params = network.init(init_key)

@@ -10,6 +10,8 @@ from jaxnn.activations import sigmoid
 from jaxnn.networks import batch_norm_mlp, mlp
 from jaxnn.training import evaluate, supervised
 
+print("on", jax.devices()[0].platform)
+
 x, y = load_digits(return_X_y=True)
 parts = train_test_split(x / 16, y, stratify=y, test_size=0.2, random_state=0)
 x_train, x_test = (jnp.array(part, jnp.float32) for part in parts[:2])

@@ -13,6 +13,8 @@ from jaxnn import losses, make_fit, metrics, optimizers, plots
 from jaxnn.networks import mlp
 from jaxnn.training import supervised
 
+print("on", jax.devices()[0].platform)
+
 x, y = load_breast_cancer(return_X_y=True)
 parts = train_test_split(x, y, stratify=y, test_size=0.25, random_state=0)
 scaler = StandardScaler().fit(parts[0])

@@ -6,6 +6,8 @@ import optax
 
 from jaxnn import losses, make_fit, optimizers
 
+print("on", jax.devices()[0].platform)
+
 TIME, WIDTH = 60, 16
 
 

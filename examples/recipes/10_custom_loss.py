@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxnn import losses, make_fit, optimizers
 from jaxnn.networks import mlp
 
+print("on", jax.devices()[0].platform)
+
 key = jax.random.key(0)
 x = jax.random.uniform(key, (512, 2), minval=-1, maxval=1)
 y = 3 + jnp.sin(3 * x[:, :1]) + x[:, 1:] ** 2  # positive, so that percentages mean something

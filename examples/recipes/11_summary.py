@@ -12,6 +12,8 @@ from jaxnn import plots
 from jaxnn.networks import mlp, transformer
 from jaxnn.summary import graph, summary
 
+print("on", jax.devices()[0].platform)
+
 matplotlib.use("agg")
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 

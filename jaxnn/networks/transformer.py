@@ -388,14 +388,19 @@ def _perceptron(params, x):
 @partial(jax.jit, static_argnames=("depth", "steps"))
 def _continued(params, prompt, key, temperature, end, depth, steps, context=None, mask=None):
     """The prompt continued; with a context, by a decoder that attends to it."""
-    look = None
-    if context is not None:
-        sides = [params[f"block_{i}"]["cross_attention"] for i in range(depth)]
-        seen = [_sampling.heads(side, context, "key", "value") for side in sides]
+    look = None if context is None else _looking(params, context, mask, depth)
+    at = params, prompt, key, temperature, end
+    return _sampling.write(*at, depth=depth, steps=steps, perceptron=_perceptron, look=look)
 
-        def look(i, block, x):
-            (q,) = _sampling.heads(sides[i], rms_norm(block["norm_2"], x), "query")
-            return _sampling.joined(sides[i], scaled_dot_product_attention(q, *seen[i], mask))
 
-    options = dict(depth=depth, steps=steps, perceptron=_perceptron, look=look)
-    return _sampling.write(params, prompt, key, temperature, end, **options)
+def _looking(params, context, mask, depth):
+    """What each block adds from the context, whose keys and values are computed once."""
+    sides = [params[f"block_{i}"]["cross_attention"] for i in range(depth)]
+    seen = [_sampling.heads(side, context, "key", "value") for side in sides]
+
+    def look(i, block, x):
+        (q,) = _sampling.heads(sides[i], rms_norm(block["norm_2"], x), "query")
+        keys, values = seen[i]
+        return _sampling.joined(sides[i], scaled_dot_product_attention(q, keys, values, mask))
+
+    return look
