@@ -36,7 +36,7 @@ def main():
         shares = np.bincount(distance.argmin(1)[distance.min(1) < 0.3], minlength=8) / len(made)
         modes[name] = (shares > 1 / 80).sum()  # a tenth of what is theirs
         ax.plot(*made.T, ".", ms=2, alpha=0.4)
-        ax.set(title=f"{name}: {modes[name]} of 8, {shares.sum():.0%} near one", aspect="equal")
+        ax.set(title=f"{name}:\n{modes[name]} of 8, {shares.sum():.0%} near one", aspect="equal")
     _shared.save(axes, "gan_ring", options)
     without = {"GAN without a penalty": modes.pop("non-saturating")}
     for name, found in modes.items():

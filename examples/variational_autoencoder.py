@@ -39,7 +39,7 @@ def main():
     epochs, batch_size = (2, 64) if options.quick else (400, 64)
     parts = train_test_split(load_digits().data, test_size=0.2, random_state=options.seed)
     levels, unseen = (jnp.asarray(part, jnp.float32) for part in parts)
-    keys = jax.random.split(jax.random.key(options.seed), 7)
+    keys = jax.random.split(jax.random.key(options.seed), 6)
     rate = _shared.cosine(3e-3, epochs, len(levels), batch_size)
     fit = make_fit(loss_fn, optimizers.adamw(rate, 0.03), epochs=epochs, batch_size=batch_size)
     start = {"network": NETWORK.init(keys[0]), "noise": NOISE.init(keys[1])}
@@ -47,10 +47,10 @@ def main():
 
     train, test = spread(keys[3], levels), spread(keys[4], unseen)
     ours = bits_at_most(lambda key: log_ratio(params, test, key), keys[5])
-    new = NETWORK.decode(params["network"], jax.random.normal(keys[6], (12, FACTORS)))
-    rows = {"digits": test[:12], "restored": NETWORK.apply(params["network"], test[:12])[0]}
-    _shared.images(rows | {"new": new}, "variational_autoencoder", options)
-    peers = others(train, test, FACTORS)
+    peers, theirs = others(train, test, FACTORS)
+    restored, _, _ = NETWORK.apply(params["network"], test)
+    rows = {"digits": test[:12], "restored": restored[:12], "factor analysis": theirs[:12]}
+    _shared.images(rows, "variational_autoencoder", options)
     what = "variational autoencoder", "digits, 8 factors", "bits per pixel, at most"
     _shared.check(options, *what, ours, "<", min(peers.values()), peers)
 

@@ -149,10 +149,8 @@ def gan_step(
     _networks("gan_step", generator=generator, discriminator=discriminator)
     _checks.sizes("gan_step", latent=latent, critic_steps=critic_steps)
     _checks.probability("gan_step", average_decay=average_decay)
-    if penalty is None and wasserstein:
-        penalty = 10.0
-    if penalty is not None:
-        _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 1.0.", penalty=penalty)
+    weight = 10.0 if penalty is None else penalty
+    _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 1.0.", penalty=weight)
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     for name, optimizer in optimizers.items():
         if not isinstance(optimizer, optax.GradientTransformation):
@@ -180,11 +178,11 @@ def gan_step(
         if wasserstein:
             # Kept off zero, where the root has no derivative.
             slope = jnp.sqrt(_squared_slopes(score, _between(keys[2], real, fake)) + 1e-12)
-            return (on_fake - on_real + penalty * (slope - 1) ** 2).mean()
+            return (on_fake - on_real + weight * (slope - 1) ** 2).mean()
         loss = softplus(-on_real) + softplus(on_fake)
-        if penalty is None:
-            return loss.mean()
-        return (loss + penalty / 2 * _squared_slopes(score, real)).mean()
+        if penalty is not None:
+            loss = loss + weight / 2 * _squared_slopes(score, real)
+        return loss.mean()
 
     def generator_loss(params, fixed, size, key):
         first, second = jax.random.split(key)
