@@ -263,6 +263,9 @@ def test_formulas_are_those_of_the_blocks():
         "lstm": ["c₁,₂ = f₁,₂ ⊙ c₁,₁ + i₁,₂ ⊙ g₁,₂"],
         "siamese": ["z₃ = x^(2) W₁ + b₁", "∂L/∂W₁ = x^(1)ᵀ δ₁ + the above"],
         "rbf_network": ["φ₁ = exp(-‖d₁‖²/2)"],
+        "sequence_to_sequence": [
+            "Q₁₂, K₁₂, V₁₂ = n₇ W^Q₁₂ + b^Q₁₂, n₁₁ W^K₁₂ + b^K₁₂, n₁₁ W^V₁₂ + b^V₁₂",
+            "∂L/∂n₇ = δ^Q₁₂ W^Q₁₂ᵀ\n"],
     }.items():  # fmt: skip
         for formula in formulas:
             assert formula in str(explained(name)[0]), (name, formula)
@@ -312,7 +315,7 @@ def test_any_function_is_shown_operation_by_operation():
 
     def network(params, x):
         h = jnp.sin(x @ params["w"] + params["b"]) * params["scale"]
-        return (jnp.exp(h) - h * jnp.cumsum(h, -1)).sum(-1)
+        return (2 - jnp.exp(h) / 3 - h * jnp.cumsum(h, -1)).sum(-1) * 0.5
 
     x, y = drawn(jnp.zeros((3, 2))), jnp.zeros(3)
     table = explain(params, x, y, network=network)
@@ -320,7 +323,16 @@ def test_any_function_is_shown_operation_by_operation():
     expected = jax.jit(jax.grad(objective, (0, 1)))(params, x)
     found = table.grads, table.x_grad
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), found, expected)
-    for formula in ("z₁ = x w₁", "sin(s₁)", "∂L/∂w₁ = xᵀ δ₁", "Σ_rows ∂L/∂s₁", "cumsum("):
+    for formula in (
+        "z₁ = x w₁",
+        "sin(s₁)",
+        "∂L/∂w₁ = xᵀ δ₁",
+        "Σ_rows ∂L/∂s₁",
+        "cumsum(",
+        " = 2 - ",
+        "/3\n",
+        " · 0.5\n",
+    ):
         assert formula in str(table), formula
 
 

@@ -211,10 +211,10 @@ def _named(op, here, prefixes) -> Block:
     if here:
         return Block("/".join(here[:-1]), here[-1])
     around = [name for i, name in enumerate(op.scopes) if op.scopes[: i + 1] in prefixes]
-    name = NAMES.get(op.name, op.name)
+    name: str = NAMES.get(op.name) or op.name
     if op.name.startswith("custom_"):  # a function with a rule of its own
         body = op.eqn.params.get("call_jaxpr")
-        name = body.jaxpr.debug_info.func_name.lstrip("_") if body else name
+        name = str(body.jaxpr.debug_info.func_name).lstrip("_") if body else name
     return Block("/".join(around), name)
 
 

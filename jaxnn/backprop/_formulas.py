@@ -11,6 +11,8 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxnn import activations
 from jaxnn.backprop import _rules
 from jaxnn.backprop._blocks import Block, Blocks
@@ -176,12 +178,55 @@ def formula_of(block: Block, of: Blocks) -> Formula:
         key = f"<{keys_of(block, of)[0]}>"
         grads = {key[1:-1]: r"<X>^{\top} <G>"}
         return Formula("z", rf"<X> \, {key}", rf"<G> {key}^{{\top}}", grads)
+    if number := _number(block):
+        return number
     if kind == "batch_norm" and not any(op.name == "custom_jvp_call" for op in block.operations):
         return FORMULAS["running_batch_norm"]
+    if kind == "multi_head_attention" and sum(map(of.floating, block.inputs)) == 2:
+        return _cross(FORMULAS[kind])
     known = kind in FORMULAS and (kind in FUNCTIONS or _simple(block, kind))
+    known = known and _fits(FORMULAS[kind], keys_of(block, of))
     if kind == "dense" and (len(block.inputs) != 1 or not _is_dense(*shapes[:2], shapes[-1])):
         known = False  # a scope of that name, but something else in it
     return FORMULAS[kind] if known else _unknown(block, of)
+
+
+def _number(block: Block) -> Formula | None:
+    """Arithmetic of a value and a number."""
+    *_, op = block.operations
+    values = [getattr(x, "value", None) for x in op.inputs]
+    if len(block.operations) > 1 or len(block.inputs) != 1 or len(values) != 2:
+        return None
+    first, second = (f"{float(v):g}" if v is not None and np.size(v) == 1 else "" for v in values)
+    known = {
+        ("add", True): (f"<X> + {second}", "<G>"),
+        ("add", False): (f"{first} + <X>", "<G>"),
+        ("subtract", True): (f"<X> - {second}", "<G>"),
+        ("subtract", False): (f"{first} - <X>", "-<G>"),
+        ("multiply", True): (rf"<X> \cdot {second}", rf"<G> \cdot {second}"),
+        ("multiply", False): (rf"{first} \cdot <X>", rf"{first} \cdot <G>"),
+        ("divide", True): (f"<X> / {second}", f"<G> / {second}"),
+    }.get((block.kind, bool(second)))
+    return Formula("y", *known) if known and (first or second) and not block.parameters else None
+
+
+def _fits(formula: Formula, keys: list[str]) -> bool:
+    """Whether a block has the parameters of a formula; what is added may be missing."""
+    optional = re.findall(r" \+ <([\w/]+)>", formula.value)
+    needed = {key for key in formula.grads if f"<{key}>" in formula.value} - set(optional)
+    return needed <= set(keys) <= set(formula.grads)
+
+
+def _cross(formula: Formula) -> Formula:
+    """Attention to another sequence, of which the keys and values are made."""
+    other = lambda rule: rule.replace("<X> <key", "<X2> <key").replace("<X> <value", "<X2> <value")
+    grads = {
+        key: rule if key.startswith("query") else rule.replace("<X>", "<X2>")
+        for key, rule in formula.grads.items()
+    }
+    query, rest = str(formula.back).split(" + ", 1)
+    where = tuple((name, other(rule)) for name, rule in formula.where)
+    return formula._replace(back=(query, rest), grads=grads, where=where)
 
 
 def _shapes(block, of):

@@ -64,7 +64,7 @@ def whole(written, equation) -> tuple[bool, bool]:
             return True
         columns = array.shape[-1] * (len(array) if array.ndim == 3 else 1)
         most = 2 * WIDEST if array.ndim == 3 else WIDEST
-        return array.size <= written.limit and columns <= most
+        return 0 < array.size <= written.limit and columns <= most
 
     arrays = [term for term in equation.terms if not isinstance(term, str)]
     return bool(arrays) and all(map(fits, [*arrays, equation.value])), fits(equation.value)

@@ -63,7 +63,7 @@ def section(network: Network, number: int, place: Place, example: int):
         if delta is not None:
             a_grad, slope = network.cotangents[last.output], network.slopes[last.place]
             terms = (a_grad[index], r"\cdot", *_signed(slope[index]))
-            rule = filled(last.formula.back, symbols).replace(r"\odot", r"\cdot")
+            rule = filled(str(last.formula.back), symbols).replace(r"\odot", r"\cdot")
             rows.append(Equation(mark.grad(part.output), rule, terms, delta[index]))
     elif network.readers(part.output):
         rows.append(_back(network, part.output, index, mark))

@@ -40,7 +40,7 @@ class LayerPass:
         z: what its first block computes, such as \( a_{l-1} W_l + b_l \); of a recurrent
             layer the pre-activations of all gates, `[..., time, gates * hidden]`.
         a: what its last block computes, such as \( f(z) \).
-        a_grad: \( \partial L / \partial a_l \); None where nothing comes back.
+        a_grad: \( \partial L / \partial a_l \).
         delta: \( \delta_l = \partial L / \partial z_l \).
         grads: of its parameters by their keys: `{"kernel": ..., "bias": ...}`. Of parameters
             that several layers share, the part of this one.
@@ -51,8 +51,8 @@ class LayerPass:
     inputs: Array
     z: Array
     a: Array
-    a_grad: Array | None
-    delta: Array | None
+    a_grad: Array
+    delta: Array
     grads: dict[str, Array]
 
 
@@ -286,7 +286,8 @@ def _grads(of, params, x, cotangents) -> tuple[Any, Any]:
 
 def _layer_pass(found: Network, layer: Layer) -> LayerPass:
     first, last = layer.parts[0], layer.parts[-1]
-    z, delta = found.values[first.output], found.cotangents.get(first.output)
+    cotangent = lambda n: found.cotangents.get(n, jnp.zeros_like(found.values[n]))
+    z, delta = found.values[first.output], cotangent(first.output)
     if first.unrolled is not None:
         arrays = first.unrolled.arrays
         z, delta = (steps_back(arrays[name], first, z) for name in ("z_all", "delta"))
@@ -297,7 +298,7 @@ def _layer_pass(found: Network, layer: Layer) -> LayerPass:
         inputs=found.values[(first.block.inputs or first.block.parameters)[0]],
         z=z,
         a=found.values[last.output],
-        a_grad=found.cotangents.get(last.output),
+        a_grad=cotangent(last.output),
         delta=delta,
         grads={key: grad for key, grad in given.items() if grad is not None},
     )
@@ -327,7 +328,7 @@ def _function(params, network, state, activation, output, options) -> tuple[Call
             "explain: state must be given for a StatefulNetwork, got None. "
             "params, state = network.init(key), and both are passed."
         )
-    apply = getattr(network, "apply", network)
+    apply: Any = getattr(network, "apply", network)
     _checks.function("explain", network=apply)
     last, name = _scoped(output)
     if state is None:
