@@ -137,10 +137,6 @@ class Blocks:
         """Whether a value is differentiated."""
         return jnp.issubdtype(self.program.avals[n].dtype, jnp.inexact)
 
-    def readers(self, n) -> list[int]:
-        """Places of the blocks that read a value."""
-        return [i for i, block in enumerate(self.blocks) if n in block.reads]
-
 
 def blocks_of(program: Program, paths, functions: Collection[str], elementwise) -> Blocks:
     """Cuts a program whose first arguments are parameters into blocks.

@@ -143,7 +143,7 @@ def _symbols(network, part: Part) -> dict[str, str]:
 
 def _affine_terms(network, part) -> tuple[Any, ...]:
     """`x W + b`, or `x ⋆ W + b`, with numbers."""
-    if part.block.kind not in ("dense", "conv") or "kernel" not in part.keys:
+    if not part.linear:
         return ()
     sign = (r"\star",) if part.block.kind == "conv" else ()
     bias = ("+", network.shown(part.keys["bias"])) if "bias" in part.keys else ()
@@ -221,14 +221,13 @@ def _back(network, reader: Part, n) -> tuple[str, tuple[Any, ...]]:
     symbols, back = _symbols(network, reader), reader.formula.back
     if not isinstance(back, str):
         back = back[reader.block.inputs.index(n)]
-    g, kernel = network.grad(reader.output), reader.keys.get("kernel")
+    g = network.grad(reader.output)
     terms: tuple[Any, ...] = ()
     if reader.place in network.slopes:
         terms = (g, r"\odot", network.shown(n, network.slopes[reader.place]))
-    elif reader.block.kind == "dense" and kernel is not None:
-        terms = (g, network.shown(kernel).T)
-    elif reader.block.kind == "conv" and kernel is not None:
-        terms = (g, r"\ast", network.shown(kernel))
+    elif reader.linear:
+        kernel = network.shown(reader.keys["kernel"])
+        terms = (g, kernel.T) if reader.block.kind == "dense" else (g, r"\ast", kernel)
     return filled(back, symbols), terms
 
 
@@ -297,7 +296,7 @@ def _parameter(network, layer, part: Part, key) -> Equation:
 
 
 def _parameter_terms(network, part, key) -> tuple[Any, ...]:
-    if key != "kernel" or part.block.kind not in ("dense", "conv"):
+    if key != "kernel" or not part.linear:
         return ()
     x, g = network.shown(part.block.inputs[0]), network.grad(part.output)
     return (x.T, g) if part.block.kind == "dense" else (x, r"\star", g)

@@ -42,6 +42,12 @@ class Part:
     keys: dict[str, int]
     unrolled: _time.Unrolled | None = None
 
+    @property
+    def linear(self) -> bool:
+        """Whether it adds up products of its inputs and a kernel."""
+        alone = len(self.block.inputs) == 1 and "kernel" in self.keys
+        return alone and self.block.kind in ("dense", "conv")
+
 
 @dataclass
 class Layer:

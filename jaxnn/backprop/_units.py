@@ -33,7 +33,7 @@ def largest(network: Network, limit: int, example: int) -> tuple[int, Place] | N
         return None
     for layer in network.layers:
         part = layer.parts[0]
-        if part.block.kind in ("dense", "conv") and part.output in network.cotangents:
+        if part.linear and part.output in network.cotangents:
             if example not in range(-(count := examples(network, layer)), count):
                 return None
             delta = np.abs(np.asarray(network.cotangents[part.output], float))
@@ -123,7 +123,7 @@ def _back(network, n, index, mark) -> Equation:
         first.append(np.asarray(network.cotangents[part.output], float)[seen])
         second.append(np.asarray(column, float)[seen])
     symbol = network.grad_symbol(readers[0].output)
-    if len(readers) == 1 and readers[0].block.kind == "dense":
+    if len(readers) == 1 and readers[0].linear and readers[0].block.kind == "dense":
         kernel = network.symbols[readers[0].keys["kernel"]]
         rule = rf"\sum_{{i}} {symbol[:-1]},i}} {kernel[:-1]},{mark.where},i}}"
     else:

@@ -384,9 +384,7 @@ def _unit(unit, example, found: Network) -> tuple[int, tuple[int, ...]]:
     number, place = unit
     place = tuple(np.atleast_1d(place).tolist())
     known = {
-        layer.number: _units.places(found, layer)
-        for layer in found.layers
-        if layer.parts[0].block.kind in ("dense", "conv")
+        layer.number: _units.places(found, layer) for layer in found.layers if layer.parts[0].linear
     }
     sizes = known.get(number, ())
     if len(place) != len(sizes) or not all(0 <= p < n for p, n in zip(place, sizes, strict=True)):
