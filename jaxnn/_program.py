@@ -1,17 +1,16 @@
-"""A traced function as a flat list of operations, which can be run, watched and changed inside.
+"""A traced function as a flat list of operations, which can be run, watched and changed inside."""
 
-Functions with a rule of their own stay whole, so that gradients can be taken of the list.
-"""
-
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 from jax.extend import core
 
-# Calls that are opened; loops, branches and functions with a rule of their own stay whole.
+# Calls that are opened. Loops and branches stay whole, and so do functions with a rule of their
+# own where gradients are to be taken of the list.
 CALLS = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"}
+RULES = {"custom_jvp_call", "custom_vjp_call", "custom_vmap_call"}
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,14 @@ class Operation:
         inputs: numbers of its inputs; constants stand for themselves.
         outputs: numbers of its outputs.
         scopes: the named scopes it stands in, from the outside, and names of opened calls.
+        stack: the named scopes in the transformations that JAX wrapped around them.
     """
 
     eqn: Any
     inputs: list[Any]
     outputs: list[int]
     scopes: tuple[str, ...]
+    stack: str = ""
 
     @property
     def name(self) -> str:
@@ -93,13 +94,16 @@ class Program:
 def evaluate(operations: Iterable[Operation], values: dict[int, Any], change=None) -> None:
     """Runs operations on values, by their numbers, and adds to them what they make."""
     for op in operations:
-        with op.eqn.ctx.manager:  # as it was traced
-            inputs = [read(x, values) for x in op.inputs]
-            params = op.eqn.primitive.get_bind_params(op.eqn.params)
-            found = op.eqn.primitive.bind(*inputs, **params)
-        found = found if op.eqn.primitive.multiple_results else [found]
+        found = bind(op.eqn, [read(x, values) for x in op.inputs])
         for number, value in zip(op.outputs, found, strict=True):
             values[number] = change(number, value) if change else value
+
+
+def bind(eqn: Any, inputs: list[Any]) -> list[Any]:
+    """The values an equation makes, as it was traced."""
+    with eqn.ctx.manager:
+        found = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
+    return found if eqn.primitive.multiple_results else [found]
 
 
 def read(x: Any, values: dict[int, Any]):
@@ -110,9 +114,16 @@ def read(x: Any, values: dict[int, Any]):
 def trace(f: Callable, *args) -> Program:
     """The operations of `f` at arguments of these shapes."""
     closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
-    program = Program(tree=jax.tree.structure(shape))
+    program = flatten(closed)
+    program.tree = jax.tree.structure(shape)
+    return program
+
+
+def flatten(closed: core.ClosedJaxpr, opened: Collection[str] = CALLS) -> Program:
+    """The operations of a closed jaxpr, calls of these kinds opened."""
+    program = Program()
     program.inputs = [_new(program, v.aval) for v in closed.jaxpr.invars]
-    program.outputs = _open(program, closed.jaxpr, closed.consts, program.inputs, ())
+    program.outputs = _open(program, closed, program.inputs, (), (), opened)
     return program
 
 
@@ -121,23 +132,33 @@ def _new(program, aval) -> int:
     return len(program.avals) - 1
 
 
-def _open(program, jaxpr, constants, inputs, scopes) -> list[Any]:
+def _open(program, closed, inputs, scopes, stacks, opened) -> list[Any]:
     """Adds the equations of a jaxpr, and returns the numbers of its outputs."""
+    jaxpr = closed.jaxpr
     at = dict(zip(jaxpr.invars, inputs, strict=True))
-    at |= {v: Constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)}
+    at |= {v: Constant(c) for v, c in zip(jaxpr.constvars, closed.consts, strict=True)}
     number = lambda v: Constant(v.val) if isinstance(v, core.Literal) else at[v]
     for eqn in jaxpr.eqns:
-        own = [p.name for p in eqn.source_info.name_stack.stack if type(p).__name__ == "Scope"]
-        inside = (*scopes, *own)
-        inputs = [number(v) for v in eqn.invars]
-        if eqn.primitive.name in CALLS:
-            body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-            closed = isinstance(body, core.ClosedJaxpr)
-            body, constants = (body.jaxpr, body.consts) if closed else (body, ())
+        stack = eqn.source_info.name_stack
+        own = [p.name for p in stack.stack if type(p).__name__ == "Scope"]
+        inside, around = (*scopes, *own), (*stacks, *filter(None, [str(stack)]))
+        values = [number(v) for v in eqn.invars]
+        called = _called(eqn) if eqn.primitive.name in opened else None
+        if called is not None:
             named = (*inside, str(eqn.params.get("name", "")))
-            made = _open(program, body, constants, inputs, named)
+            made = _open(program, called, values, named, around, opened)
         else:
             made = [_new(program, v.aval) for v in eqn.outvars]
-            program.operations.append(Operation(eqn, inputs, made, inside))
+            program.operations.append(Operation(eqn, values, made, inside, "/".join(around)))
         at |= dict(zip(eqn.outvars, made, strict=True))
     return [number(v) for v in jaxpr.outvars]
+
+
+def _called(eqn) -> core.ClosedJaxpr | None:
+    """The program that an equation calls."""
+    for value in eqn.params.values():
+        if isinstance(value, core.ClosedJaxpr):
+            return value
+        if isinstance(value, core.Jaxpr) and not value.constvars:
+            return core.ClosedJaxpr(value, ())
+    return None
