@@ -206,6 +206,7 @@ def test_a_large_network_is_norms_and_the_path_of_a_unit():
     terms = np.asarray(x[0] * params["dense_0"]["kernel"][:, j])
     largest = int(abs(terms).argmax())
     assert f"{x[0, largest]:.4f} · " in path, "the largest term is shown"
+    assert "∂L/∂b₁ = Σ_batch δ₁\n         = 1 × 20" not in text, "shapes are those of the arrays"
     assert len(text.splitlines()) < 90
     for line in table.latex().splitlines():
         if "norm" in line or "more" in line:

@@ -43,7 +43,7 @@ class Outcome:
         return ", ".join(_prediction(network, self, n) for n in self.numbers)
 
 
-def written(network: Network, outcome: Outcome, digits: int, limit: int) -> Written:
+def written(network: Network, outcome: Outcome, digits: int) -> Written:
     """Both passes, a section per layer and pass."""
     sections = [
         (f"forward, {_header(network, layer)}", _forward(network, layer, outcome))
@@ -53,7 +53,7 @@ def written(network: Network, outcome: Outcome, digits: int, limit: int) -> Writ
     for layer in reversed(network.layers):
         rows = _backward(network, layer, outcome)
         sections.append((f"backward, {_header(network, layer)}", rows))
-    return Written(_title(network, outcome), _notes(network), sections, digits, limit)
+    return Written(_title(network, outcome), _notes(network), sections, digits, network.limit)
 
 
 # Titles

@@ -17,7 +17,7 @@ from jaxnn.backprop._formulas import (
     keys_of,
     symbol_of,
 )
-from jaxnn.backprop._shown import panels
+from jaxnn.backprop._shown import fits, panels
 
 IMAGES = {"conv", "conv_transpose", "max_pool", "average_pool"}
 
@@ -71,6 +71,7 @@ class Network:
         layers: in their order.
         symbols: of values and parameters, by number.
         images: numbers of values with rows, columns and channels.
+        limit: the largest array printed whole, in entries.
     """
 
     of: Blocks
@@ -81,6 +82,7 @@ class Network:
     layers: list[Layer]
     symbols: dict[int, str]
     images: set[int]
+    limit: int
 
     @property
     def parts(self) -> list[Part]:
@@ -103,7 +105,9 @@ class Network:
         """A value as it is printed, or another array of its shape."""
         array = self.values[n] if array is None else array
         kernel = n in self.of.program.inputs[: len(self.of.paths)] and np.ndim(array) == 4
-        return panels(array, "kernel" if kernel else "image" if n in self.images else "")
+        shown = panels(array, "kernel" if kernel else "image" if n in self.images else "")
+        # Of what is too large only shape, norm and largest entry are printed.
+        return shown if fits(shown, self.limit) else np.asarray(array)
 
     def grad(self, n) -> Any:
         """The cotangent of a value as it is printed."""
@@ -117,7 +121,7 @@ class Network:
         return rf"\partial L / \partial {symbol}"
 
 
-def network_of(of: Blocks, values, cotangents, given, slopes) -> Network:
+def network_of(of: Blocks, values, cotangents, given, slopes, limit: int) -> Network:
     """Layers and symbols for the blocks of a network and what both passes made of them."""
     layers: list[Layer] = []
     previous: Part | None = None
@@ -134,7 +138,7 @@ def network_of(of: Blocks, values, cotangents, given, slopes) -> Network:
             layers.append(Layer(len(layers) + 1, name))
         layers[-1].parts.append(part)
         previous = part
-    network = Network(of, values, cotangents, given, slopes, layers, {}, _images(of))
+    network = Network(of, values, cotangents, given, slopes, layers, {}, _images(of), limit)
     _name(network)
     for layer in layers:
         for part in layer.parts:

@@ -5,6 +5,8 @@ from html import escape
 
 import numpy as np
 
+from jaxnn.backprop._shown import fits
+
 PLAIN = {
     r"\partial ": "∂", r"\partial": "∂", r"\delta": "δ", r"\sigma": "σ", r"\odot": "⊙",
     r"\gamma": "γ", r"\beta": "β", r"\phi": "φ", r"\epsilon": "ε", r"\lambda": "λ",
@@ -13,8 +15,6 @@ PLAIN = {
     r"\times": "×", r"\max": "max", r"\tanh": "tanh", r"\log": "log", r"\,": " ", r"\ ": " ",
     r"\_": "_", r"^{\top}": "ᵀ", r"^{2}": "²", " / ": "/",
 }  # fmt: skip
-# Columns of the widest matrix that is printed.
-WIDEST = 12
 LOW = str.maketrans("0123456789,kjit+- ", "₀₁₂₃₄₅₆₇₈₉,ₖⱼᵢₜ₊₋ ")
 
 
@@ -58,16 +58,9 @@ def short(value) -> str:
 
 def whole(written, equation) -> tuple[bool, bool]:
     """Whether the terms, and whether the value, are small enough to print."""
-
-    def fits(array):
-        if np.ndim(array) == 0:
-            return True
-        columns = array.shape[-1] * (len(array) if array.ndim == 3 else 1)
-        most = 2 * WIDEST if array.ndim == 3 else WIDEST
-        return 0 < array.size <= written.limit and columns <= most
-
     arrays = [term for term in equation.terms if not isinstance(term, str)]
-    return bool(arrays) and all(map(fits, [*arrays, equation.value])), fits(equation.value)
+    fit = [fits(array, written.limit) for array in (*arrays, equation.value)]
+    return bool(arrays) and all(fit), fit[-1]
 
 
 # Text

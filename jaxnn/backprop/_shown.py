@@ -23,6 +23,10 @@ class Equation(NamedTuple):
     value: Any
 
 
+# Columns of the widest matrix that is printed.
+WIDEST = 12
+
+
 @dataclass
 class Written:
     """Everything a renderer needs."""
@@ -32,6 +36,15 @@ class Written:
     sections: list[tuple[str, list[Equation]]]
     digits: int
     limit: int
+
+
+def fits(array: Any, limit: int) -> bool:
+    """Whether rows, or panels, are few and narrow enough to be printed."""
+    if np.ndim(array) == 0:
+        return True
+    columns = array.shape[-1] * (len(array) if array.ndim == 3 else 1)
+    most = 2 * WIDEST if array.ndim == 3 else WIDEST
+    return array.ndim <= 3 and 0 < array.size <= limit and columns <= most
 
 
 def panels(array: Any, kind: str = "") -> np.ndarray:

@@ -27,9 +27,9 @@ def examples(network: Network, layer: Layer) -> int:
     return size // max(1, int(np.prod(places(network, layer))))
 
 
-def largest(network: Network, limit: int, example: int) -> tuple[int, Place] | None:
+def largest(network: Network, example: int) -> tuple[int, Place] | None:
     """The unit of largest delta in the first layer that is too large to print."""
-    if all(np.size(network.values[n]) <= limit for n in network.symbols):
+    if all(np.size(network.values[n]) <= network.limit for n in network.symbols):
         return None
     for layer in network.layers:
         part = layer.parts[0]

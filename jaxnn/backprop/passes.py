@@ -234,13 +234,10 @@ def explain(
     g = rule.pull(jnp.broadcast_to(s, losses.shape), outputs, y)
 
     cotangents, given, slopes = jax.jit(of.backward)(values, _by_number(numbers, g))
-    found = network_of(of, values, cotangents, given, slopes)
+    found = network_of(of, values, cotangents, given, slopes, limit)
     outcome = Outcome(rule, numbers, outputs, y, losses, scale)
-    table = written(found, outcome, digits, limit)
-    if unit is None:
-        followed = _units.largest(found, limit, example)
-    else:
-        followed = _unit(unit, example, found)
+    table = written(found, outcome, digits)
+    followed = _units.largest(found, example) if unit is None else _unit(unit, example, found)
     if followed is not None:
         table.sections.append(_units.section(found, *followed, example))
     layers = tuple(_layer_pass(found, layer) for layer in found.layers)
