@@ -149,7 +149,8 @@ def network_of(of: Blocks, values, cotangents, given, slopes, limit: int) -> Net
 def _order(item) -> tuple[int, ...]:
     """Kernels before biases, what meets the input first, and the rest as it is read."""
     known = ["query", "key", "value", "dense_i", "dense_h", "kernel", "scale", "bias"]
-    return tuple(known.index(key) if key in known else len(known) for key in item[0].split("/"))
+    keys = reversed(item[0].split("/"))
+    return tuple(known.index(key) if key in known else len(known) for key in keys)
 
 
 def _finishes(part, previous) -> bool:
