@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import linen
 
-from jaxnn import _program, backprop, diagnostics, losses, make_fit, networks
+from jaxnn import _program, backprop, losses, make_fit, networks
 from jaxnn.activations import relu, sigmoid, tanh
 from jaxnn.diagnostics import (
     attention_maps,

@@ -173,8 +173,8 @@ def formula_of(block: Block, of: Blocks) -> Formula:
     if block.elementwise:
         return _activation(block)
     if kind in ("add", "multiply") and len(block.parameters) == len(block.inputs) == 1:
-        return _with_parameter(kind, *keys_of(block, of))
-    if kind == "matmul" and len(block.parameters) == 1 and _is_dense(*shapes):
+        return _with_parameter(kind, *keys_of(block, of), *shapes) or _unknown(block, of)
+    if kind == "matmul" and len(block.parameters) == 1 and _is_dense(*shapes) and _straight(block):
         key = f"<{keys_of(block, of)[0]}>"
         grads = {key[1:-1]: r"<X>^{\top} <G>"}
         return Formula("z", rf"<X> \, {key}", rf"<G> {key}^{{\top}}", grads)
@@ -238,6 +238,15 @@ def _is_dense(x, kernel=(), y=(), *rest) -> bool:
     return fits and not rest
 
 
+def _straight(block) -> bool:
+    """Whether it multiplies rows by a kernel as it is, not turned."""
+    (op,) = block.operations[-1:]
+    contracted, batch = op.eqn.params["dimension_numbers"]
+    rank = len(op.eqn.invars[0].aval.shape)
+    standard = (tuple(map(tuple, contracted)), tuple(map(tuple, batch)))
+    return len(block.operations) == 1 and standard == (((rank - 1,), (0,)), ((), ()))
+
+
 def _simple(block, kind) -> bool:
     """Whether an operation has the arguments its formula shows."""
     both = {"add", "subtract", "multiply", "concatenate"}
@@ -255,11 +264,14 @@ def _activation(block) -> Formula:
     return Formula("a", value, rf"<G> \odot {slope}")
 
 
-def _with_parameter(kind, key) -> Formula:
-    """A sum or a product with a parameter that is the same for all rows."""
+def _with_parameter(kind, key, x, parameter, y) -> Formula | None:
+    """A sum or a product with a parameter, which may be the same for all rows."""
+    if x != y or x[len(x) - len(parameter) :] != parameter:
+        return None
+    rows = "" if x == parameter else r"\sum_{rows} " if parameter else r"\sum "
     if kind == "add":
-        return Formula("s", f"<X> + <{key}>", "<G>", {key: r"\sum_{rows} <G>"})
-    grads = {key: r"\sum_{rows} <X> \odot <G>"}
+        return Formula("s", f"<X> + <{key}>", "<G>", {key: f"{rows}<G>"})
+    grads = {key: rf"{rows}<X> \odot <G>"}
     return Formula("y", rf"<X> \odot <{key}>", rf"<G> \odot <{key}>", grads)
 
 
