@@ -14,7 +14,7 @@ from _shared import COLORS, INK, agree, panels
 from matplotlib.colors import LinearSegmentedColormap
 from sklearn.datasets import load_digits
 
-from jaxnn import layers
+from jaxnn import backprop, layers, losses, networks
 
 jax.config.update("jax_enable_x64", True)  # finite differences need the digits
 
@@ -288,6 +288,20 @@ assert (gains[-1] > gains[0]).all()
 # Orange asks for ink, blue wants it away: close the loop of the 6, widen the bar of the 4. The maps
 # are rough because in each window of the pooling the winner takes all.
 #
+# ### With every number on the table
+#
+# `jaxnn.backprop.explain` writes both passes out, here of the smallest network there is: one kernel
+# on 4 x 4 pixels of the three above, a ReLU, a pooling, two classes. $\star$ slides the kernel, and
+# $\ast$ slides it flipped, as in step 6.
+
+# %%
+smallest = networks.cnn((4, 4, 1), [1], 2)
+backprop.explain(
+    smallest.init(jax.random.key(2)), one[None, 2:6, 2:6], jnp.array([1]),
+    losses.sparse_categorical_cross_entropy, network=smallest, digits=2,
+)  # fmt: skip
+
+# %% [markdown]
 # ## Check
 #
 # By hand, by autodiff and by differences, for a plain window, a stride, and a dilation with

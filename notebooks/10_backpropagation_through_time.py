@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from _shared import COLORS, INK, agree, panels
 
-from jaxnn import layers, optimizers
+from jaxnn import backprop, layers, networks, optimizers
 from jaxnn.initializers import glorot_normal
 
 jax.config.update("jax_enable_x64", True)  # finite differences need the digits
@@ -355,6 +355,19 @@ assert arrived["after", "through the state"][47] < 1e-3 * arrived["after", "alon
 # that would have to shrink it. (In the last few steps the state carries more. And both
 # together may even grow with distance: step 13.)
 #
+# ### With every number on the table
+#
+# `jaxnn.backprop.explain` unrolls a recurrent network: three steps, two units, and a dense layer
+# that reads the last state. Its $\lambda_t$ is the $g_t$ of step 2, 0 but at the end.
+
+# %%
+smallest = networks.rnn(1, 2, 1)
+backprop.explain(
+    smallest.init(jax.random.key(0)), jnp.array([[[0.5], [-1.0], [1.0]]]), jnp.array([[1.0]]),
+    network=smallest, digits=2,
+)  # fmt: skip
+
+# %% [markdown]
 # ## Check
 #
 # By hand, by autodiff, by differences; beside the library's layers; and the bound of step 5.

@@ -25,6 +25,7 @@ BLOCKS = FOUNDATION | {
 ALLOWED = {
     "_checks": {"jax", "chex"},
     "_exact": {"jax", "numpy"},
+    "_program": {"jax"},
     "activations": FOUNDATION | {"jaxnn.activations"},
     "initializers": FOUNDATION,
     "metrics": FOUNDATION | {"jaxnn.metrics"},
@@ -42,8 +43,11 @@ ALLOWED = {
         "jax", "flax.errors", "flax.linen", "flax.nnx", "flax.traverse_util", "jaxnn._checks",
         "jaxnn.networks._network",
     },
-    "backprop": BLOCKS | {"jaxnn.backprop", "jaxnn.layers", "jaxnn.losses", "numpy"},
-    "diagnostics": BASE | {"jaxnn.diagnostics", "jaxnn.training", "numpy"},
+    "backprop": BLOCKS | {
+        "jaxnn._program", "jaxnn.backprop", "jaxnn.layers", "jaxnn.losses",
+        "jaxnn.networks.StatefulNetwork", "numpy",
+    },
+    "diagnostics": BASE | {"jaxnn._program", "jaxnn.diagnostics", "jaxnn.training", "numpy"},
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
     # mpmath and the peers are loaded by name, when they are asked for.

@@ -1,5 +1,6 @@
 """backprop.explain: its numbers are those of jax.grad, and every table shows them."""
 
+import re
 from functools import cache, partial
 from html.parser import HTMLParser
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
 
-from jaxnn import activations, backprop, losses
+from jaxnn import activations, backprop, losses, networks
 from jaxnn.activations import leaky_relu, linear, prelu, relu, sigmoid, softmax, swish, tanh
 from jaxnn.backprop import explain
 from jaxnn.networks import mlp
@@ -79,8 +80,8 @@ def test_gradients_are_those_of_jax(name):
     np.testing.assert_allclose(table.x_grad, x_grad, rtol=1e-9, atol=1e-12)
     for i, layer in enumerate(table.layers):
         assert layer.name == f"dense_{i}"
-        np.testing.assert_allclose(layer.kernel_grad, grads[layer.name]["kernel"], atol=1e-12)
-        np.testing.assert_allclose(layer.bias_grad, layer.delta.sum(0), atol=1e-12)
+        np.testing.assert_allclose(layer.grads["kernel"], grads[layer.name]["kernel"], atol=1e-12)
+        np.testing.assert_allclose(layer.grads["bias"], layer.delta.sum(0), atol=1e-12)
 
 
 def test_the_error_of_matching_outputs_is_prediction_less_target():
@@ -124,7 +125,7 @@ def test_leading_axes_are_free_and_a_bias_may_lack():
     assert deep.layers[0].z.shape == (1, 5, 4)
     assert str(flat) == str(deep)
     assert "bias" not in flat.grads["dense_0"]
-    assert flat.layers[0].bias_grad is None
+    assert "bias" not in flat.layers[0].grads
     assert "b₁" not in str(flat)
 
 
@@ -168,16 +169,24 @@ def test_matplotlib_draws_every_line_of_the_latex():
         MathTextParser("path").parse(line)
 
 
-def test_formulas_of_all_activations_and_losses_can_be_drawn():
-    rules = backprop._rules  # pyright: ignore
+def test_formulas_of_all_activations_losses_and_blocks_can_be_drawn():
+    rules, formulas = backprop._rules, backprop._formulas  # pyright: ignore
     names = [n for n in activations.__all__ if not n.endswith(("_grad", "_vjp"))]
-    for f in [getattr(activations, name) for name in names] + [jnp.tanh, partial(jnp.sin)]:
-        rule = rules.rule_of(f)
-        for formula in (rules.activated(rule, "z_{1}", "a_{1}"), rules.slope_of(rule, "z", "a")):
-            MathTextParser("path").parse(f"${formula}$")
-    for name, formula in rules.LOSSES.items():
-        assert hasattr(losses, name)
-        MathTextParser("path").parse(f"${formula('a_{2}')}$")
+    written = []
+    for value, slope in rules.ACTIVATIONS.values():
+        written += [value("z_{1}", "a_{1}"), slope("z_{1}", "a_{1}")]
+    written += [formula("a_{2}") for formula in rules.LOSSES.values()]
+    written += [rules.upright(name) for name in names]
+    for formula in formulas.FORMULAS.values():
+        backs = [formula.back] if isinstance(formula.back, str) else formula.back
+        lines = [line for pair in (*formula.where, *formula.where_back) for line in pair]
+        written += [formula.letter, formula.value, *backs, *formula.grads.values(), *lines]
+    assert set(rules.LOSSES) <= set(losses.__all__)
+    assert set(rules.ACTIVATIONS) <= set(names)
+    for line in written:
+        drawn = re.sub(r"<[\w/]+>", "x_{1}", line)
+        MathTextParser("path").parse(f"${drawn}$")
+        assert not re.search(r"[\\\\{}]", backprop._render.plain(drawn)), line  # pyright: ignore
 
 
 def test_a_large_network_is_norms_and_the_path_of_a_unit():
@@ -191,12 +200,13 @@ def test_a_large_network_is_norms_and_the_path_of_a_unit():
     j = int(abs(first.delta[0]).argmax())
     assert f"unit {j} of layer 1, example 0" in text
     path = text[text.index(f"unit {j} of") :]
-    for number in (first.z[0, j], first.a[0, j], first.delta[0, j], first.bias_grad[j]):
+    for number in (first.z[0, j], first.a[0, j], first.delta[0, j], first.grads["bias"][j]):
         assert f"= {number:.4f}\n" in path + "\n"
     assert "(27 more)" in path
     terms = np.asarray(x[0] * params["dense_0"]["kernel"][:, j])
     largest = int(abs(terms).argmax())
     assert f"{x[0, largest]:.4f} · " in path, "the largest term is shown"
+    assert "∂L/∂b₁ = Σ_batch δ₁\n         = 1 × 20" not in text, "shapes are those of the arrays"
     assert len(text.splitlines()) < 90
     for line in table.latex().splitlines():
         if "norm" in line or "more" in line:
@@ -217,7 +227,7 @@ def test_the_path_of_any_unit_adds_up():
     assert back == pytest.approx(float(layer.a_grad[-1, 3]), abs=1e-5)
     assert delta == pytest.approx(float(layer.delta[-1, 3]), abs=1e-5)
     largest = int(abs(layer.inputs[-1]).argmax())
-    assert weight == pytest.approx(float(layer.kernel_grad[largest, 3]), abs=1e-5)
+    assert weight == pytest.approx(float(layer.grads["kernel"][largest, 3]), abs=1e-5)
 
 
 def test_numbers_are_not_rounded_to_nothing():
@@ -250,6 +260,10 @@ def test_bad_input_is_refused():
         (ValueError, lambda: explain(params, x, y, unit=(1, 4))),
         (ValueError, lambda: explain(params, x, y, unit=(1, 0), example=5)),
         (ValueError, lambda: explain(params, x, y, digits=0)),
+        (TypeError, lambda: explain(params, x, y, network=3)),
+        (ValueError, lambda: explain(params, x, y, network=mlp([3, 2]), activation=relu)),
+        (ValueError, lambda: explain(params, x, y, network=lambda params, x: x)),
+        (ValueError, lambda: explain(params, x, y, network=networks.batch_norm_mlp([3, 2]))),
         (TypeError, lambda: jax.jit(explain)(params, x, y)),
     ]:
         with pytest.raises(kind, match=r"^explain: .* must .*got .*\. \S"):

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import linen
 
-from jaxnn import backprop, diagnostics, losses, make_fit, networks
+from jaxnn import _program, backprop, losses, make_fit, networks
 from jaxnn.activations import relu, sigmoid, tanh
 from jaxnn.diagnostics import (
     attention_maps,
@@ -474,7 +474,7 @@ def test_bad_input_is_refused(kind, call):
         call()
 
 
-def test_layerss_run_as_they_were_traced():
+def test_programs_run_as_they_were_traced():
     """Loops, branches, constants and functions with rules of their own, and calls within calls."""
     table = jnp.arange(4.0)
 
@@ -487,7 +487,7 @@ def test_layerss_run_as_they_were_traced():
         x = jax.lax.cond(n > 0, jnp.sin, jnp.cos, x)
         return {"x": jax.checkpoint(inner)(x), "n": n + 1, "c": 2.0}
 
-    program = diagnostics._layers.trace(f, jnp.ones(3), jnp.array(1))  # pyright: ignore
+    program = _program.trace(f, jnp.ones(3), jnp.array(1))
     for x, n in itertools.product([jnp.ones(3), -jnp.ones(3)], [0, 1]):
         expected = f(x, jnp.array(n))
         found = program.run([x, jnp.array(n)])

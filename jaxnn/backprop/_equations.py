@@ -1,268 +1,302 @@
 """The two passes as equations: symbol, rule, the rule with numbers in it, and the value."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxnn.backprop import _rules
-
-# Of the terms of a long sum, those that are printed: the largest.
-SHOWN = 3
-
-
-class Equation(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        symbol: what is computed, in LaTeX.
-        rule: by which formula.
-        terms: the formula with numbers: arrays, and LaTeX between them; empty if there is
-            nothing to put in.
-        value: the result.
-    """
-
-    symbol: str
-    rule: str
-    terms: tuple[Any, ...]
-    value: np.ndarray
+from jaxnn.backprop import _rules, _steps
+from jaxnn.backprop._formulas import HELPERS, filled
+from jaxnn.backprop._layers import Layer, Network, Part
+from jaxnn.backprop._shown import Equation, Written, panels
 
 
 @dataclass
-class Written:
-    """Everything a renderer needs."""
+class Outcome:
+    """The loss of a network, where its backward pass starts.
 
-    title: str
-    sections: list[tuple[str, list[Equation]]]
-    digits: int
-    limit: int
+    Attributes:
+        rule: of the loss function.
+        numbers: of what the network returns.
+        outputs: the same, as it returns it.
+        y: targets.
+        values: losses.
+        scale: of their sum, None for the mean.
+    """
+
+    rule: _rules.Rule
+    numbers: list[int]
+    outputs: Any
+    y: Any
+    values: Any
+    scale: float | None
+
+    @property
+    def factor(self) -> str:
+        """The scale as it is written: 1/4 of the mean of four."""
+        if self.scale is None:
+            return "" if self.values.size == 1 else f"1/{self.values.size}"
+        return "" if self.scale == 1 else f"{self.scale:g}"
+
+    def predictions(self, network: Network) -> str:
+        """The symbols of what is returned."""
+        return ", ".join(_prediction(network, self, n) for n in self.numbers)
 
 
-def sections_of(params, layers, rules, loss, y, values, scale, digits, limit) -> Written:
+def written(network: Network, outcome: Outcome, digits: int) -> Written:
     """Both passes, a section per layer and pass."""
-    sizes = [layers[0].inputs.shape[-1], *(p.z.shape[-1] for p in layers)]
-    examples = layers[0].z.size // sizes[1]
-    title = f"{examples} example{'s' * (examples != 1)}, {' → '.join(map(str, sizes))}, "
-    title += f"{'mean of' if scale is None else f'{scale:g} ×'} {loss.name}"
-
-    def header(number):
-        p, name = layers[number - 1], rules[number - 1].name
-        kind = "" if name == "linear" else f", {name}"
-        return f"layer {number}: {p.name}, {p.inputs.shape[-1]} → {p.z.shape[-1]}{kind}"
-
-    numbers = range(1, len(layers) + 1)
     sections = [
-        (f"forward, {header(n)}", _forward(n, params, layers, rules[n - 1])) for n in numbers
+        (f"forward, {_header(network, layer)}", _forward(network, layer, outcome))
+        for layer in network.layers
     ]
-    sections.append(("loss", [_loss(len(layers), loss, values, scale)]))
-    for n in reversed(numbers):
-        last = n == len(layers)
-        first = _last(layers, rules, loss, y, values, scale) if last else _hidden(n, params, layers)
-        rows = first + _slopes(n, layers, rules[n - 1], skip=last and rules[-1].name == "linear")
-        if last and loss.own and (rules[-1].name, loss.name) in _rules.CANCELLING:
-            rows.append(_difference(n, layers[-1], y, _factor(values, scale)))
-        sections.append((f"backward, {header(n)}", rows + _weights(n, layers, examples)))
-    return Written(title, sections, digits, limit)
+    sections.append(("loss", [_loss(network, outcome)]))
+    for layer in reversed(network.layers):
+        rows = _backward(network, layer, outcome)
+        sections.append((f"backward, {_header(network, layer)}", rows))
+    return Written(_title(network, outcome), _notes(network), sections, digits, network.limit)
 
 
-def matrix(array) -> np.ndarray:
-    """Any array as rows, one per example."""
-    array = np.asarray(array)
-    array = array if array.dtype.kind in "biu" else array.astype(float)
-    return array.reshape(-1, array.shape[-1]) if array.ndim else array
+# Titles
 
 
-def _before(n) -> str:
-    """What enters layer n."""
-    return "x" if n == 1 else f"a_{{{n - 1}}}"
+def _title(network, outcome) -> str:
+    by = "mean of" if outcome.scale is None else f"{outcome.scale:g} ×"
+    by = f"{by} {outcome.rule.name}"
+    x = [network.values[n] for n in network.of.program.inputs[len(network.of.paths) :]]
+    kinds = {layer.parts[0].block.kind for layer in network.layers}
+    if kinds == {"dense"} and len(x) == 1:
+        sizes = [x[0].shape, *(network.values[p.parts[0].output].shape for p in network.layers)]
+        examples = x[0].size // x[0].shape[-1]
+        widths = " → ".join(str(shape[-1]) for shape in sizes)
+        return f"{examples} example{'s' * (examples != 1)}, {widths}, {by}"
+    count = len(network.layers)
+    shapes = ", ".join(_size(a.shape) for a in x)
+    return f"inputs {shapes}, {count} layer{'s' * (count != 1)}, {by}"
 
 
-def _grad(symbol) -> str:
-    return rf"\partial L / \partial {symbol}"
+def _notes(network) -> list[str]:
+    """What signs mean that not everyone knows."""
+    kinds = {part.block.kind for part in network.parts}
+    unrolled = any(part.unrolled is not None for part in network.parts)
+    notes = {
+        "⋆ slides a kernel over the rows and columns, ∗ slides it flipped": kinds
+        & {"conv", "conv_transpose"},
+        "W meets the input, U the state before, λ is what comes from above": unrolled,
+        "m is 0 where an entry was dropped": "dropout" in kinds,
+    }
+    return [note for note, wanted in notes.items() if wanted]
 
 
-def _forward(n, params, layers, rule) -> list[Equation]:
-    p, own = layers[n - 1], params[layers[n - 1].name]
-    z, a = f"z_{{{n}}}", f"a_{{{n}}}"
-    affine = rf"{_before(n)} \, W_{{{n}}}"
-    terms = (matrix(p.inputs), matrix(own["kernel"]))
-    if "bias" in own:
-        affine, terms = rf"{affine} + b_{{{n}}}", (*terms, "+", matrix(own["bias"]))
+def _header(network, layer) -> str:
+    def size(n):
+        return _size(network.values[n].shape[-3 if n in network.images else -1 :])
+
+    first, last = layer.parts[0].block, layer.parts[-1]
+    sizes = size(last.output)
+    if first.inputs and network.of.floating(first.inputs[0]):
+        sizes = f"{size(first.inputs[0])} → {sizes}"
+    kinds = [p.block.kind for p in layer.parts if p.block.kind not in ("dense", layer.name)]
+    return ", ".join([f"layer {layer.number}: {layer.name}", sizes, *kinds])
+
+
+def _size(shape) -> str:
+    return " × ".join(map(str, shape)) or "1"
+
+
+# Forward
+
+
+def _forward(network, layer, outcome) -> list[Equation]:
+    rows = []
+    for part in layer.parts:
+        if part.unrolled is not None:
+            rows += _steps.forward(network, layer, part)
+            continue
+        symbols = _symbols(network, part)
+        rows += _helpers(part.formula.where, symbols)
+        rule, terms = filled(part.formula.value, symbols), _affine_terms(network, part)
+        for n in part.block.outputs:
+            if n in network.symbols and network.of.floating(n):
+                rows.append(Equation(network.symbols[n], rule, terms, network.shown(n)))
+    if (n := _plain_end(network, outcome)) == layer.parts[-1].output:
+        symbol = _prediction(network, outcome, n)
+        rows.append(Equation(symbol, network.symbols[n], (), network.shown(n)))
+    return rows
+
+
+def _helpers(lines, symbols) -> list[Equation]:
+    """Symbols that are only parts of other formulas."""
     return [
-        Equation(z, affine, terms, matrix(p.z)),
-        Equation(a, _rules.activated(rule, z, a), (), matrix(p.a)),
+        Equation(filled(name, symbols), filled(rule, symbols), (), None) for name, rule in lines
     ]
 
 
-def _factor(values, scale) -> str:
-    """The scale of the loss as it is written: 1/4 of the mean of four."""
-    if scale is None:
-        return "" if values.size == 1 else f"1/{values.size}"
-    return "" if scale == 1 else f"{scale:g}"
+def _symbols(network, part: Part) -> dict[str, str]:
+    """What stands for what in the formulas of a block."""
+    inputs = enumerate(part.block.inputs)
+    symbols = {f"X{i + 1}" if i else "X": network.symbols.get(n, r"\cdot") for i, n in inputs}
+    number = network.layer_of(part).number
+    symbols |= {name: rf"{symbol}_{{{number}}}" for name, symbol in HELPERS.items()}
+    symbols |= {key: network.symbols[n] for key, n in part.keys.items()}
+    return symbols | {"Y": network.symbols[part.output], "G": network.grad_symbol(part.output)}
 
 
-def _loss(n, loss, values, scale) -> Equation:
-    few = np.asarray(values, float).reshape(-1)
-    factor = _factor(values, scale)
-    rule = rf"{factor} \, \sum \, {_rules.upright(loss.name)}(a_{{{n}}}, y)"
+def _affine_terms(network, part) -> tuple[Any, ...]:
+    """`x W + b`, or `x ⋆ W + b`, with numbers."""
+    if not part.linear:
+        return ()
+    sign = (r"\star",) if part.block.kind == "conv" else ()
+    bias = ("+", network.shown(part.keys["bias"])) if "bias" in part.keys else ()
+    x = network.shown(part.block.inputs[0])
+    return (x, *sign, network.shown(part.keys["kernel"]), *bias)
+
+
+def _loss(network, outcome) -> Equation:
+    few = np.asarray(outcome.values, float).reshape(-1)
+    factor, name = outcome.factor, _rules.upright(outcome.rule.name)
+    rule = rf"\sum \, {name}({outcome.predictions(network)}, y)"
     terms: list[Any] = [factor, "("] if factor else []
     for i, one in enumerate(few[:8]):
         terms += ["+", one] if i else [one]
     terms += [")"] if factor else []
-    total = few.sum() * (1 / max(few.size, 1) if scale is None else scale)
+    scale = 1 / max(few.size, 1) if outcome.scale is None else outcome.scale
     shown = tuple(terms) if 1 < len(few) <= 8 else ()
-    return Equation("L", rule.strip().removeprefix(r"\,").strip(), shown, np.asarray(total))
+    return Equation("L", _times(factor, rule), shown, np.asarray(few.sum() * scale))
 
 
-def _last(layers, rules, loss, y, values, scale) -> list[Equation]:
+def _times(factor, formula) -> str:
+    return rf"{factor} \, {formula}" if factor else formula
+
+
+def _plain_end(network, outcome) -> int | None:
+    """The output of the network, if it is one that no activation has made."""
+    n, *others = outcome.numbers
+    return n if not others and network.symbols[n].startswith("z") else None
+
+
+def _prediction(network, outcome, n) -> str:
+    """The symbol of an output: `a` of what no activation has made."""
+    symbol = network.symbols[n]
+    return f"a{symbol[1:]}" if _plain_end(network, outcome) == n else symbol
+
+
+# Backward
+
+
+def _backward(network, layer: Layer, outcome) -> list[Equation]:
+    rows: list[Equation] = []
+    for part in reversed(layer.parts):
+        for n in part.block.outputs:
+            if n in network.cotangents:
+                rows += _cotangent(network, layer, part, n, outcome)
+        if part.unrolled is not None:
+            rows += _steps.backward(network, layer, part)
+        elif part.output in network.cotangents:
+            rows += _helpers(part.formula.where_back, _symbols(network, part))
+        for key, n in part.keys.items():
+            if (part.place, n) in network.given:
+                rows.append(_parameter(network, layer, part, key))
+    return rows
+
+
+def _cotangent(network, layer, part, n, outcome) -> list[Equation]:
+    """What comes back to a value: from the loss, and from the blocks that read it."""
+    symbol = network.grad_symbol(n)
+    if part.unrolled is not None:  # without what comes from later steps
+        symbol = _steps.symbols_at(network, layer, part, None)["G"].replace(",t", "")
+    found = [_start(network, outcome, n)] if n in outcome.numbers else []
+    found += [_back(network, reader, n) for reader in network.readers(n)]
+    rule = " + ".join(rule for rule, _ in found).replace("+ -", "- ")
+    terms = found[0][1] if len(found) == 1 else ()
+    rows = [Equation(symbol, rule, terms, network.grad(n))]
+    if len(network.readers(n)) == 1:
+        rows += _difference(network, outcome, network.readers(n)[0], n)
+    return rows
+
+
+def _back(network, reader: Part, n) -> tuple[str, tuple[Any, ...]]:
+    """The rule by which a block gives a value its part, and numbers."""
+    if reader.unrolled is not None:
+        return _steps.given(network, network.layer_of(reader), reader), ()
+    symbols, back = _symbols(network, reader), reader.formula.back
+    if not isinstance(back, str):
+        back = back[reader.block.inputs.index(n)]
+    g = network.grad(reader.output)
+    terms: tuple[Any, ...] = ()
+    if reader.place in network.slopes:
+        terms = (g, r"\odot", network.shown(n, network.slopes[reader.place]))
+    elif reader.linear:
+        kernel = network.shown(reader.keys["kernel"])
+        terms = (g, kernel.T) if reader.block.kind == "dense" else (g, r"\ast", kernel)
+    return filled(back, symbols), terms
+
+
+def _start(network, outcome, n) -> tuple[str, tuple[Any, ...]]:
     """Where the backward pass starts: at the gradient of the loss."""
-    n, p, output = len(layers), layers[-1], rules[-1]
-    a = f"a_{{{n}}}"
-    symbol = rf"\delta_{{{n}}}" if output.name == "linear" else _grad(a)
-    slope = _rules.LOSSES.get(loss.name) if loss.own else None
+    loss, factor = outcome.rule, outcome.factor
+    slope = _rules.LOSSES.get(loss.name) if loss.own and len(outcome.numbers) == 1 else None
     if slope is None:
-        factor = _factor(values, scale)
-        formula = rf"{factor} \, {_rules.upright(loss.name)}^{{\prime}}({a}, y)".strip()
-        return [Equation(symbol, formula.removeprefix(r"\,").strip(), (), matrix(p.a_grad))]
-    found = _rules.difference(output, loss, p.a, y)
+        name = _rules.upright(loss.name)
+        prime = rf"{name}^{{\prime}}({outcome.predictions(network)}, y)"
+        return _times(factor, prime), ()
+    a, found = _prediction(network, outcome, n), None
+    if network.maker(n).block.kind not in ("sigmoid", "softmax"):
+        found = _rules.difference(loss, outcome.outputs, outcome.y)
     if found is None:
-        formula, factor = slope(a), _factor(values, scale)
-        formula = rf"({formula}) \cdot {factor}" if factor else formula
-        return [Equation(symbol, formula, (), matrix(p.a_grad))]
+        return (rf"({slope(a)}) \cdot {factor}" if factor else slope(a)), ()
     by, prediction, target = found
     # The factor 2 joins the scale.
-    formula = f"{a} - y" if loss.name == "squared_error" else slope(f"z_{{{n}}}")
-    if scale is None:
-        factor = f"{by}/{values.size}" if values.size > 1 else ("" if by == 1 else f"{by}")
+    if outcome.scale is None:
+        size = outcome.values.size
+        factor = f"{by}/{size}" if size > 1 else ("" if by == 1 else f"{by}")
     else:
-        factor = "" if by * scale == 1 else f"{by * scale:g}"
-    terms: tuple[Any, ...] = (matrix(prediction), "-", matrix(target))
-    if factor:
-        formula, terms = rf"({formula}) \cdot {factor}", ("(", *terms, ")", rf"\cdot {factor}")
-    return [Equation(symbol, formula, terms, matrix(p.delta))]
+        factor = "" if by * outcome.scale == 1 else f"{by * outcome.scale:g}"
+    formula = f"{a} - y" if loss.name == "squared_error" else slope(network.symbols[n])
+    terms = (network.shown(n, prediction), "-", network.shown(n, target))
+    if not factor:
+        return formula, terms
+    return rf"({formula}) \cdot {factor}", ("(", *terms, ")", rf"\cdot {factor}")
 
 
-def _difference(n, p, y, factor) -> Equation:
-    """The same error without the products: prediction less target."""
-    formula = f"(a_{{{n}}} - y)"
-    terms = ("(", matrix(p.a), "-", matrix(y), ")")
-    if factor:
-        formula, terms = rf"{formula} \cdot {factor}", (*terms, rf"\cdot {factor}")
-    return Equation(rf"\delta_{{{n}}}", formula, terms, matrix(p.delta))
-
-
-def _hidden(n, params, layers) -> list[Equation]:
-    """What comes back from the next layer."""
-    p, after = layers[n - 1], layers[n]
-    terms = (matrix(after.delta), matrix(params[after.name]["kernel"]).T)
-    rule = rf"\delta_{{{n + 1}}} W_{{{n + 1}}}^{{\top}}"
-    return [Equation(_grad(f"a_{{{n}}}"), rule, terms, matrix(p.a_grad))]
-
-
-def _slopes(n, layers, rule, skip) -> list[Equation]:
-    """Back through the activation."""
-    if skip:
+def _difference(network, outcome, reader, z) -> list[Equation]:
+    """The error before the last activation without the products: prediction less target."""
+    name, output = outcome.rule.name, reader.output
+    if output not in outcome.numbers or (reader.block.kind, name) not in _rules.CANCELLING:
         return []
-    p = layers[n - 1]
-    z, a = f"z_{{{n}}}", f"a_{{{n}}}"
-    slope = _rules.slope_of(rule, z, a)
-    if rule.slope is not None:
-        terms = (matrix(p.a_grad), r"\odot", matrix(rule.slope(p.z)))
-        formula = rf"{_grad(a)} \odot {slope}"
+    if not outcome.rule.own or network.readers(output):
+        return []
+    formula = f"({network.symbols[output]} - y)"
+    terms = ("(", network.shown(output), "-", panels(outcome.y), ")")
+    if outcome.factor:
+        formula, terms = rf"{formula} \cdot {outcome.factor}", (*terms, rf"\cdot {outcome.factor}")
+    return [Equation(network.grad_symbol(z), formula, terms, network.grad(z))]
+
+
+def _parameter(network, layer, part: Part, key) -> Equation:
+    """The gradient of a parameter."""
+    n = part.keys[key]
+    if part.unrolled is not None:
+        found = _steps.parameter(network, layer, part, key)
     else:
-        terms = ()
-        formula = rf"{_grad(a)} \cdot {slope}"
-        if "G" in slope:
-            formula = slope.replace("G", _grad(a))
-    return [Equation(rf"\delta_{{{n}}}", formula, terms, matrix(p.delta))]
+        symbols = _symbols(network, part)
+        rule = filled(part.formula.grads[key], symbols)
+        g = network.cotangents[part.output]
+        if part.block.kind == "dense" and key == "bias" and g.size == g.shape[-1]:
+            rule = symbols["G"]
+        symbol = rf"\partial L / \partial {network.symbols[n]}"
+        value = network.shown(n, network.given[part.place, n])
+        found = Equation(symbol, rule, _parameter_terms(network, part, key), value)
+    later = [other for other in network.readers(n) if other.place > part.place]
+    if not later:
+        return found
+    # What several blocks share: the parts add up, from the last to the first.
+    total = sum(network.given[other.place, n] for other in (part, *later))
+    rule = rf"{found.rule} + \mathrm{{the\ above}}"
+    return Equation(found.symbol, rule, (), network.shown(n, total))
 
 
-def _weights(n, layers, examples) -> list[Equation]:
-    """Gradients of the parameters."""
-    p = layers[n - 1]
-    terms = (matrix(p.inputs).T, matrix(p.delta))
-    delta = rf"\delta_{{{n}}}"
-    rule = rf"{_before(n)}^{{\top}} {delta}"
-    rows = [Equation(_grad(f"W_{{{n}}}"), rule, terms, matrix(p.kernel_grad))]
-    if p.bias_grad is not None:
-        rule = delta if examples == 1 else rf"\sum_{{batch}} {delta}"
-        rows.append(Equation(_grad(f"b_{{{n}}}"), rule, (), matrix(p.bias_grad)))
-    return rows
-
-
-def unit_section(params, layers, rules, unit, example) -> tuple[str, list[Equation]]:
-    """One unit and one example: what it is made of, and what comes back to it."""
-    n, j = unit
-    p, own, rule = layers[n - 1], params[layers[n - 1].name], rules[n - 1]
-    at = lambda array: matrix(array)[example]
-    mark = f"_{{{n},{j}}}"
-    z, a, delta = f"z{mark}", f"a{mark}", rf"\delta{mark}"
-    bias = [float(own["bias"][j])] if "bias" in own else []
-    affine = rf"\sum_{{k}} {_entry(_before(n), 'k')} \, W_{{{n},k,{j}}}"
-    rows = [
-        Equation(
-            z,
-            rf"{affine} + b{mark}" if bias else affine,
-            _products(at(p.inputs), matrix(own["kernel"])[:, j], bias),
-            at(p.z)[j],
-        ),
-        Equation(a, _rules.activated(rule, z, a), (), at(p.a)[j]),
-    ]
-    if n < len(layers):
-        after = layers[n]
-        back = rf"\sum_{{i}} \delta_{{{n + 1},i}} W_{{{n + 1},{j},i}}"
-        terms = _products(at(after.delta), matrix(params[after.name]["kernel"])[j], [])
-        rows.append(Equation(_grad(a), back, terms, at(p.a_grad)[j]))
-    if rule.slope is not None and (n < len(layers) or rule.name != "linear"):
-        slope = at(rule.slope(p.z))[j]
-        formula = rf"{_grad(a)} \cdot {_rules.slope_of(rule, z, a)}".replace(r"\odot", r"\cdot")
-        terms = (at(p.a_grad)[j], r"\cdot", *_signed(slope))
-        rows.append(Equation(delta, formula, terms, at(p.delta)[j]))
-    else:
-        rows.append(Equation(delta, _grad(z), (), at(p.delta)[j]))
-    k = int(np.abs(at(p.inputs)).argmax())
-    rows += _unit_weights(p, n, j, k)
-    return f"unit {j} of layer {n}, example {example}", rows
-
-
-def _unit_weights(p, n, j, k) -> list[Equation]:
-    """The gradients of the unit's weight from its largest input k, and of its bias."""
-    column, inputs = matrix(p.delta)[:, j], matrix(p.inputs)[:, k]
-    delta = rf"\delta_{{{n},{j}}}"
-    rows = [
-        Equation(
-            _grad(f"W_{{{n},{k},{j}}}"),
-            rf"\sum_{{batch}} {_entry(_before(n), k)} \, {delta}",
-            _products(inputs, column, []),
-            matrix(p.kernel_grad)[k, j],
-        )
-    ]
-    if p.bias_grad is not None:
-        symbol, rule = _grad(f"b_{{{n},{j}}}"), rf"\sum_{{batch}} {delta}"
-        rows.append(Equation(symbol, rule, (), matrix(p.bias_grad)[0, j]))
-    return rows
-
-
-def _entry(symbol, k) -> str:
-    """Entry k of x or a_l."""
-    return f"x_{{{k}}}" if symbol == "x" else f"{symbol[:-1]},{k}}}"
-
-
-def _products(first, second, rest) -> tuple[Any, ...]:
-    """The terms of an inner product: all of a short one, the largest of a long one."""
-    order = np.arange(len(first))
-    if len(order) > 2 * SHOWN:
-        order = np.sort(np.argsort(-np.abs(first * second), kind="stable")[:SHOWN])
-    terms: list[Any] = []
-    for k in order:
-        terms += ["+"] * bool(terms) + [first[k], r"\cdot", *_signed(second[k])]
-    if left := len(first) - len(order):
-        terms += ["+", rf"\dots (\mathrm{{{left}\ more}})"]
-    for number in rest:
-        terms += ["+", number]
-    return tuple(terms)
-
-
-def _signed(number) -> list[Any]:
-    """A factor, in brackets if it has a sign."""
-    return ["(", number, ")"] if number < 0 else [number]
+def _parameter_terms(network, part, key) -> tuple[Any, ...]:
+    if key != "kernel" or not part.linear:
+        return ()
+    x, g = network.shown(part.block.inputs[0]), network.grad(part.output)
+    return (x.T, g) if part.block.kind == "dense" else (x, r"\star", g)

@@ -5,25 +5,33 @@ from html import escape
 
 import numpy as np
 
+from jaxnn.backprop._shown import fits
+
 PLAIN = {
     r"\partial ": "∂", r"\partial": "∂", r"\delta": "δ", r"\sigma": "σ", r"\odot": "⊙",
+    r"\gamma": "γ", r"\beta": "β", r"\phi": "φ", r"\epsilon": "ε", r"\lambda": "λ",
+    r"\star": "⋆", r"\ast": "∗", r"\Vert ": "‖", r" \Vert": "‖", r"\exp": "exp",
     r"\cdot": "·", r"\sum": "Σ", r"\langle ": "⟨", r" \rangle": "⟩", r"\dots": "…",
     r"\times": "×", r"\max": "max", r"\tanh": "tanh", r"\log": "log", r"\,": " ", r"\ ": " ",
-    r"\_": "_", r"^{\prime}": "′", r"^{\top}": "ᵀ", r"^{2}": "²", " / ": "/",
+    r"\_": "_", r"^{\top}": "ᵀ", r"^{2}": "²", " / ": "/",
 }  # fmt: skip
-# Columns of the widest matrix that is printed.
-WIDEST = 12
-LOW = str.maketrans("0123456789,kji ", "₀₁₂₃₄₅₆₇₈₉,ₖⱼᵢ ")
+LOW = str.maketrans("0123456789,kjit+- ", "₀₁₂₃₄₅₆₇₈₉,ₖⱼᵢₜ₊₋ ")
 
 
 def plain(formula: str) -> str:
     """A formula without LaTeX."""
     formula = re.sub(r"\\mathrm\{([^}]*)\}", r"\1", formula)
-    formula = formula.replace(r"\sum_{batch}", "Σ_batch")
-    formula = re.sub(r"_\{([0-9kji, ]+)\}", lambda found: found[1].translate(LOW), formula)
+    formula = re.sub(r"_\{([a-z]{2,}[a-z,]*)\}", r"_\1", formula)
+    formula = re.sub(r"_\{([0-9kjit,+ -]+)\}", lambda found: found[1].translate(LOW), formula)
+    primes = lambda found: "′" * found[1].count("prime")
+    formula = re.sub(r"\^\{((\\prime)+)\}", primes, formula)
+    formula = formula.replace(r"\sum_t", "Σₜ").replace(r"\hat{x}", "x̂")
     for latex_form, sign in PLAIN.items():
         formula = formula.replace(latex_form, sign)
-    formula = re.sub(r"\^\{([^}]*)\}", r"^\1", formula)
+    formula = re.sub(r"\^\{([^}]*)\}", r"^\1", formula).replace(r" \top", "ᵀ")
+    formula = re.sub(r"\\sqrt\{(\w)\}", r"√\1", formula)
+    formula = re.sub(r"\\sqrt\{([^{}]*)\}", r"√(\1)", formula)
+    formula = formula.replace("{", "").replace("}", "")  # those that only group
     return re.sub(r"\s+", " ", formula).strip()
 
 
@@ -39,20 +47,20 @@ def number(value, digits: int) -> str:
     return f"{value:.{max(digits - 2, 1)}e}"
 
 
-def short(value: np.ndarray) -> str:
+def short(value) -> str:
     """An array too large to print."""
+    value = np.asarray(value, float)
     shape = " × ".join(map(str, value.shape))
     largest = np.abs(value).max(initial=0)
-    return f"{shape}, norm {np.linalg.norm(value):.4g}, largest {largest:.4g}"
+    norm = np.linalg.norm(value.ravel())
+    return f"{shape}, norm {norm:.4g}, largest {largest:.4g}"
 
 
 def whole(written, equation) -> tuple[bool, bool]:
     """Whether the terms, and whether the value, are small enough to print."""
-    fits = lambda array: (
-        np.ndim(array) == 0 or (array.size <= written.limit and array.shape[-1] <= WIDEST)
-    )
     arrays = [term for term in equation.terms if not isinstance(term, str)]
-    return bool(arrays) and all(map(fits, [*arrays, equation.value])), fits(equation.value)
+    fit = [fits(array, written.limit) for array in (*arrays, equation.value)]
+    return bool(arrays) and all(fit), fit[-1]
 
 
 # Text
@@ -60,7 +68,7 @@ def whole(written, equation) -> tuple[bool, bool]:
 
 def text(written) -> str:
     """The table as text, with matrices over several lines."""
-    lines = [written.title]
+    lines = [written.title, *(f"  {note}" for note in written.notes)]
     for title, equations in written.sections:
         lines += ["", title]
         for equation in equations:
@@ -70,8 +78,10 @@ def text(written) -> str:
 
 def _text_of(written, equation) -> list[str]:
     symbol = plain(equation.symbol)
-    terms, value = whole(written, equation)
     lines = [f"{symbol} = {plain(equation.rule)}"]
+    if equation.value is None:
+        return lines
+    terms, value = whole(written, equation)
     blocks = [equation.terms] * terms + [(equation.value if value else short(equation.value),)]
     for block in blocks:
         rows = _block(block, written.digits)
@@ -95,6 +105,9 @@ def _block(terms, digits) -> list[str]:
 def _matrix_lines(array, digits) -> list[str]:
     if np.ndim(array) == 0:
         return [number(array[()] if isinstance(array, np.ndarray) else array, digits)]
+    if array.ndim == 3:  # side by side
+        maps = (_matrix_lines(a, digits) for a in array)
+        return [" ".join(line) for line in zip(*maps, strict=True)]
     cells = [[number(entry, digits) for entry in row] for row in np.atleast_2d(array)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     line = lambda row: " ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
@@ -106,13 +119,15 @@ def _matrix_lines(array, digits) -> list[str]:
 
 def markdown(written) -> str:
     """A table per section, matrices as lines of code."""
-    lines = [f"**{written.title}**"]
+    lines = [f"**{written.title}**", *(f"\n{note}" for note in written.notes)]
     for title, equations in written.sections:
         lines += ["", f"**{title}**", "", "| | rule | with numbers | value |", "|---|---|---|---|"]
         for e in equations:
-            terms, value = whole(written, e)
-            numbers = _code(_block(e.terms, written.digits)) if terms else ""
-            result = _code(_block((e.value,), written.digits)) if value else short(e.value)
+            numbers = result = ""
+            if e.value is not None:
+                terms, value = whole(written, e)
+                numbers = _code(_block(e.terms, written.digits)) if terms else ""
+                result = _code(_block((e.value,), written.digits)) if value else short(e.value)
             cells = [_cell(plain(e.symbol)), _cell(plain(e.rule)), numbers, result]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -155,7 +170,8 @@ def html(written) -> str:
             f'padding-top:.8em">{escape(title)}</th></tr>'
         )
         rows += [_html_row(written, equation) for equation in equations]
-    head = f'<caption style="{CELL};caption-side:top">{escape(written.title)}</caption>'
+    above = "<br/>".join(map(escape, [written.title, *written.notes]))
+    head = f'<caption style="{CELL};caption-side:top">{above}</caption>'
     style = "border-collapse:collapse;border:0;font-variant-numeric:tabular-nums"
     return (
         f'<div style="overflow-x:auto"><table style="{style}">{head}{"".join(rows)}</table></div>'
@@ -163,16 +179,19 @@ def html(written) -> str:
 
 
 def _html_row(written, equation) -> str:
+    numbers = "" if equation.value is None else _html_numbers(written, equation)
+    cells = [escape(plain(equation.symbol)), f"= {escape(plain(equation.rule))}", numbers]
+    cells = [f'<td style="{CELL};white-space:nowrap">{cell}</td>' for cell in cells]
+    return f'<tr style="background:none">{"".join(cells)}</tr>'
+
+
+def _html_numbers(written, equation) -> str:
     terms, value = whole(written, equation)
     numbers = "= " + _html_of(equation.value, written.digits) if value else ""
     if terms:
         parts = "".join(_html_of(term, written.digits) for term in equation.terms)
-        numbers = f"= {parts} {numbers}"
-    elif not value:
-        numbers = f"= {escape(short(equation.value))}"
-    cells = [escape(plain(equation.symbol)), f"= {escape(plain(equation.rule))}", numbers]
-    cells = [f'<td style="{CELL};white-space:nowrap">{cell}</td>' for cell in cells]
-    return f'<tr style="background:none">{"".join(cells)}</tr>'
+        return f"= {parts} {numbers}"
+    return numbers or f"= {escape(short(equation.value))}"
 
 
 def _html_of(term, digits) -> str:
@@ -181,6 +200,8 @@ def _html_of(term, digits) -> str:
         return sign if sign in "()" else f" {sign} "
     if np.ndim(term) == 0:
         return escape(_matrix_lines(term, digits)[0])
+    if term.ndim == 3:
+        return "".join(_html_of(a, digits) for a in term)
     line = lambda row: "".join(f'<td style="{ENTRY}">{number(v, digits)}</td>' for v in row)
     rows = "".join(f'<tr style="background:none">{line(row)}</tr>' for row in np.atleast_2d(term))
     return f'<table style="{MATRIX}">{rows}</table>'
@@ -195,22 +216,28 @@ def latex(written) -> str:
     for title, equations in written.sections:
         lines.append(_latex_title(title))
         for e in equations:
-            terms, value = whole(written, e)
-            parts = [e.symbol, e.rule]
-            if terms:
-                joined = r" \; ".join(_latex_of(t, written.digits) for t in e.terms)
-                parts.append(joined.replace(r"( \; ", "(").replace(r" \; )", ")"))
-            parts.append(
-                _latex_of(e.value, written.digits)
-                if value
-                else rf"\mathrm{{{short(e.value)}}}".replace(" ", r"\ ").replace("×", r"\times")
-            )
+            parts = [e.symbol, e.rule, *_latex_numbers(written, e)]
             lines.append("$" + " = ".join(parts) + "$")
     return "\n".join(lines)
 
 
+def _latex_numbers(written, equation) -> list[str]:
+    if equation.value is None:
+        return []
+    terms, value = whole(written, equation)
+    parts = []
+    if terms:
+        joined = r" \; ".join(_latex_of(t, written.digits) for t in equation.terms)
+        parts.append(joined.replace(r"( \; ", "(").replace(r" \; )", ")"))
+    if value:
+        return [*parts, _latex_of(equation.value, written.digits)]
+    text = short(equation.value).replace(" ", r"\ ").replace("×", r"\times")
+    return [*parts, rf"\mathrm{{{text}}}"]
+
+
 def _latex_title(title) -> str:
-    title = title.replace("_", r"\_").replace(" ", r"\ ").replace("→", r"\to")
+    title = title.replace("_", r"\_").replace(" ", r"\ ")
+    title = title.replace("→", r"\to").replace("×", r"\times")
     return rf"$\mathrm{{{title}}}$"
 
 
@@ -219,6 +246,8 @@ def _latex_of(term, digits) -> str:
         return term
     if np.ndim(term) == 0:
         return _latex_number(term[()] if isinstance(term, np.ndarray) else term, digits)
+    if term.ndim == 3:
+        return r" \, ".join(_latex_of(a, digits) for a in term)
     # Matrices as columns side by side: matplotlib knows \substack, but no environment.
     stack = lambda column: r" \\ ".join(_latex_number(v, digits) for v in column)
     columns = [rf"\substack{{{stack(column)}}}" for column in np.atleast_2d(term).T]

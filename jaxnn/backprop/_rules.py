@@ -67,14 +67,11 @@ class Rule(NamedTuple):
     Attributes:
         name: of the function.
         own: whether it is one of ours, without options, so that its formula is known.
-        slope: `slope(x, ...)`, the elementwise derivative; None where features are mixed, or
-            where only JAX knows the derivative.
         pull: `pull(g, x, ...)`.
     """
 
     name: str
     own: bool
-    slope: Callable | None
     pull: Callable
 
 
@@ -86,20 +83,18 @@ def rule_of(f: Callable) -> Rule:
     where = getattr(core, "__module__", None) or ""
     module = importlib.import_module(where) if where.startswith("jaxnn.") else None
     own = module is not None and not options
-    if vjp := getattr(module, f"{name}_vjp", None):
-        return Rule(name, own, None, partial(vjp, **options))
     if grad := getattr(module, f"{name}_grad", None):
 
-        def slope(x, *others):
+        def closed(g, x, *others):
             found = grad(x, *others, **options)
-            return found[0] if isinstance(found, tuple) else found
+            return _rows(g, x) * (found[0] if isinstance(found, tuple) else found)
 
-        return Rule(name, own, slope, lambda g, x, *others: _rows(g, x) * slope(x, *others))
+        return Rule(name, own, closed)
 
     def pull(g, x, *others):
         return jax.vjp(lambda x: f(x, *others), x)[1](g)[0]
 
-    return Rule(name, own, None, pull)
+    return Rule(name, own, pull)
 
 
 def _rows(g, x):
@@ -107,28 +102,14 @@ def _rows(g, x):
     return g.reshape(g.shape + (1,) * (x.ndim - g.ndim))
 
 
-def activated(rule: Rule, z: str, a: str) -> str:
-    """The formula of an activation."""
-    if rule.own and rule.name in ACTIVATIONS:
-        return ACTIVATIONS[rule.name][0](z, a)
-    return rf"{upright(rule.name)}({z})"
-
-
-def slope_of(rule: Rule, z: str, a: str) -> str:
-    """The formula of its derivative."""
-    if rule.own and rule.name in ACTIVATIONS:
-        return ACTIVATIONS[rule.name][1](z, a)
-    return rf"{upright(rule.name)}^{{\prime}}({z})"
-
-
 def upright(name: str) -> str:
     """A name in upright letters."""
     return rf"\mathrm{{{name}}}".replace("_", r"\_")
 
 
-def difference(output: Rule, loss: Rule, a, y):
+def difference(loss: Rule, a, y):
     """`(factor, prediction, target)` where the error is their difference, else None."""
-    if not loss.own or loss.name not in DIFFERENCES or output.name != "linear":
+    if not loss.own or loss.name not in DIFFERENCES:
         return None
     factor, predict = DIFFERENCES[loss.name]
     if loss.name == "sparse_categorical_cross_entropy":

@@ -1,131 +1,16 @@
-"""A traced function as a flat list of operations, which can be run with values added inside.
+"""The layers of a traced function, and their activations.
 
 Nothing here needs the cooperation of the function: layers are found by where its parameters
-meet the data, so networks of any library and loops of your own can be looked into. Unlike in
-`_program`, functions with a rule of their own stay whole: gradients are taken here.
+meet the data, so networks of any library and loops of your own can be looked into.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-# Calls that are opened; loops, branches and functions with a rule of their own stay whole.
-CALLS = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"}
-
-
-@dataclass
-class Operation:
-    """One equation, with numbers for the values it reads and makes.
-
-    Attributes:
-        eqn: the equation.
-        inputs: numbers of its inputs; constants stand for themselves.
-        outputs: numbers of its outputs.
-        scopes: the named scopes it stands in, from the outside, and names of opened calls.
-    """
-
-    eqn: Any
-    inputs: list[Any]
-    outputs: list[int]
-    scopes: tuple[str, ...]
-
-
-@dataclass
-class Program:
-    """Operations in order.
-
-    Attributes:
-        avals: shape and dtype of each value.
-        operations: all of them.
-        inputs: numbers of the arguments.
-        outputs: numbers of the results, constants for themselves.
-        tree: the structure of the results.
-    """
-
-    avals: list[Any] = field(default_factory=list)
-    operations: list[Operation] = field(default_factory=list)
-    inputs: list[int] = field(default_factory=list)
-    outputs: list[Any] = field(default_factory=list)
-    tree: Any = None
-
-    def run(self, args, change: Callable[[int, Any], Any] = lambda number, value: value):
-        """The results for flat arguments; `change(number, value)` sees and may alter each value."""
-        values = {n: change(n, a) for n, a in zip(self.inputs, args, strict=True)}
-        read = lambda x: values[x] if isinstance(x, int) else x.value
-        for op in self.operations:
-            found = _bind(op.eqn, [read(x) for x in op.inputs])
-            for number, value in zip(op.outputs, found, strict=True):
-                values[number] = change(number, value)
-        return jax.tree.unflatten(self.tree, [read(x) for x in self.outputs])
-
-    def values(self, args, wanted: list[int]) -> list[Any]:
-        """Values inside, by their numbers, for flat arguments."""
-
-        @jax.jit  # called eagerly, every operation would be compiled on its own
-        def collect(args):
-            seen = {}
-
-            def change(number, value):
-                if number in wanted:
-                    seen[number] = value
-                return value
-
-            self.run(args, change)
-            return [seen[number] for number in wanted]
-
-        return collect(args)
-
-
-@dataclass
-class _Constant:
-    value: Any
-
-
-def _bind(eqn, inputs):
-    """The values an equation makes, as it was traced."""
-    with eqn.ctx.manager:
-        found = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
-    return found if eqn.primitive.multiple_results else [found]
-
-
-def trace(f: Callable, *args) -> Program:
-    """The operations of `f` at arguments of these shapes."""
-    closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
-    program = Program(tree=jax.tree.structure(shape))
-    program.inputs = [_new(program, v.aval) for v in closed.jaxpr.invars]
-    program.outputs = _open(program, closed.jaxpr, closed.consts, program.inputs, ())
-    return program
-
-
-def _new(program, aval) -> int:
-    program.avals.append(aval)
-    return len(program.avals) - 1
-
-
-def _open(program, jaxpr, constants, inputs, scopes) -> list[Any]:
-    """Adds the equations of a jaxpr, and returns the numbers of its outputs."""
-    at = dict(zip(jaxpr.invars, inputs, strict=True))
-    at |= {v: _Constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)}
-    number = lambda v: _Constant(v.val) if isinstance(v, core.Literal) else at[v]
-    for eqn in jaxpr.eqns:
-        own = [p.name for p in eqn.source_info.name_stack.stack if type(p).__name__ == "Scope"]
-        inside = (*scopes, *own)
-        read = [number(v) for v in eqn.invars]
-        if eqn.primitive.name in CALLS:
-            body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-            closed = isinstance(body, core.ClosedJaxpr)
-            body, constants = (body.jaxpr, body.consts) if closed else (body, ())
-            named = (*inside, str(eqn.params.get("name", "")))
-            made = _open(program, body, constants, read, named)
-        else:
-            made = [_new(program, v.aval) for v in eqn.outvars]
-            program.operations.append(Operation(eqn, read, made, inside))
-        at |= dict(zip(eqn.outvars, made, strict=True))
-    return [number(v) for v in jaxpr.outvars]
+from jaxnn._program import Program
 
 
 @dataclass(frozen=True)
@@ -177,9 +62,8 @@ def layers(program: Program, params) -> list[Layer]:
     data = set(program.inputs[len(owners) :])
     output, last = {}, {}
     for at, op in enumerate(program.operations):
-        read = [x for x in op.inputs if isinstance(x, int)]
-        made_of = [pure[x] for x in read if x not in data]
-        if not data.isdisjoint(read):
+        made_of = [pure[x] for x in op.reads if x not in data]
+        if not data.isdisjoint(op.reads):
             data.update(op.outputs)
             value = _largest(program, op.outputs)
             for names in made_of:
@@ -218,7 +102,7 @@ def _activation(program, output, data) -> tuple[int, int] | None:
     if output is None:
         return None
     shape, operations = program.avals[output].shape, program.operations
-    first = next((i for i, op in enumerate(operations) if output in _numbers(op)), None)
+    first = next((i for i, op in enumerate(operations) if output in op.reads), None)
     if first is None:
         return None
     last, scopes = first, operations[first].scopes
@@ -226,17 +110,13 @@ def _activation(program, output, data) -> tuple[int, int] | None:
         last += 1
     run, own = operations[first : last + 1], set()
     for op in run:
-        foreign = [n for n in _numbers(op) if n in data and n != output and n not in own]
+        foreign = [n for n in op.reads if n in data and n != output and n not in own]
         if foreign or not all(s in (shape, ()) for s in _shapes(op.eqn)):
             return None
         own.update(op.outputs)
     made = program.avals[run[-1].outputs[0]]
     whole = made.shape == shape and jnp.issubdtype(made.dtype, jnp.floating)
     return (first, last) if whole and len(run[-1].outputs) == 1 else None
-
-
-def _numbers(op) -> list[int]:
-    return [x for x in op.inputs if isinstance(x, int)]
 
 
 def _shapes(eqn):

@@ -4,7 +4,6 @@ Calls (`jit`, `custom_jvp`, checkpoints) are replaced by what they call, so that
 branches still hold programs of their own.
 """
 
-import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr
 
-CALLS = {
-    "checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call",
-    "custom_vmap_call", "jit", "pjit", "remat",
-}  # fmt: skip
+from jaxnn import _program
+from jaxnn._program import bind
+
 # Operations whose entries are those of their operand: they need no looking at.
 MOVES = {"broadcast_in_dim", "copy", "neg", "reshape", "squeeze", "stop_gradient", "transpose"}
 # What an array holds, from good to bad.
@@ -37,12 +35,6 @@ class Operation:
     @property
     def name(self):
         return self.eqn.primitive.name
-
-    def run(self, values):
-        primitive = self.eqn.primitive
-        with self.eqn.ctx.manager:
-            out = primitive.bind(*values, **primitive.get_bind_params(self.eqn.params))
-        return out if primitive.multiple_results else [out]
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ class Program:
                 break
             if operation.name == "debug_callback":
                 continue
-            results = operation.run([values[i] for i in operation.operands])
+            results = bind(operation.eqn, [values[i] for i in operation.operands])
             values |= dict(zip(operation.results, results, strict=True))
         return values
 
@@ -88,52 +80,27 @@ def code(value):
 
 
 def flatten(closed: ClosedJaxpr, scope: str = "") -> Program:
-    """The flat program of a traced function."""
-    count, constants, operations = itertools.count(), {}, []
+    """The flat program of a traced function, its constants numbered too."""
+    opened = _program.flatten(closed, _program.CALLS | _program.RULES)
+    constants: dict[int, Any] = {}
 
-    def constant(value):
-        number = next(count)
-        constants[number] = value
-        return number
+    def number(x):
+        if isinstance(x, int):
+            return x
+        constants[place := len(opened.avals) + len(constants)] = x.value
+        return place
 
-    def inline(jaxpr, consts, args, scope):
-        names = dict(zip(jaxpr.invars, args, strict=True))
-        names |= {var: constant(value) for var, value in zip(jaxpr.constvars, consts, strict=True)}
-
-        def number(atom):
-            return constant(atom.val) if isinstance(atom, Literal) else names[atom]
-
-        for eqn in jaxpr.eqns:
-            operands = tuple(number(atom) for atom in eqn.invars)
-            inner = joined(scope, str(eqn.source_info.name_stack))
-            called = _called(eqn)
-            if called is not None:
-                results = inline(called.jaxpr, called.consts, operands, inner)
-            else:
-                results = tuple(next(count) for _ in eqn.outvars)
-                operations.append(Operation(eqn, operands, results, inner))
-            names.update(zip(eqn.outvars, results, strict=True))
-        return tuple(number(atom) for atom in jaxpr.outvars)
-
-    inputs = tuple(next(count) for _ in closed.jaxpr.invars)
-    outputs = inline(closed.jaxpr, closed.consts, inputs, scope)
-    return Program(inputs, constants, operations, outputs, next(count), scope)
+    operations = [
+        Operation(op.eqn, tuple(map(number, op.inputs)), tuple(op.outputs), joined(scope, op.stack))
+        for op in opened.operations
+    ]
+    outputs = tuple(map(number, opened.outputs))
+    size = len(opened.avals) + len(constants)
+    return Program(tuple(opened.inputs), constants, operations, outputs, size, scope)
 
 
 def joined(*scopes):
     return "/".join(scope for scope in scopes if scope)
-
-
-def _called(eqn):
-    """The program an equation calls, if it is a mere call."""
-    if eqn.primitive.name not in CALLS:
-        return None
-    for value in eqn.params.values():
-        if isinstance(value, ClosedJaxpr):
-            return value
-        if isinstance(value, Jaxpr) and not value.constvars:
-            return ClosedJaxpr(value, ())
-    return None
 
 
 def is_backward(scope: str) -> bool:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
+from jaxnn._program import evaluate, trace
 from jaxnn.diagnostics import _layers
 
 __all__ = ["gradient_flow"]
@@ -79,7 +80,7 @@ def gradient_flow(
     """
     _checks.function("gradient_flow", loss_fn=loss_fn)
     args = _arguments(loss_fn, params, batch, key, statistics)
-    program = _layers.trace(loss_fn, *args)
+    program = trace(loss_fn, *args)
     found = _layers.layers(program, params)
     flat = jax.tree.leaves(params)
     rest = jax.tree.leaves(args[1:])
@@ -175,10 +176,7 @@ def _activated(program, layer, z):
 
     def f(z):
         values = {layer.output: z}
-        read = lambda x: values[x] if isinstance(x, int) else x.value
-        for op in operations:
-            made = _layers._bind(op.eqn, [read(x) for x in op.inputs])
-            values.update(zip(op.outputs, made, strict=True))
+        evaluate(operations, values)
         return values[operations[-1].outputs[0]]
 
     return jax.jvp(f, (z,), (jnp.ones_like(z),))

@@ -7,6 +7,7 @@ import jax
 from jax import Array
 
 from jaxnn import _checks
+from jaxnn._program import trace
 from jaxnn.diagnostics import _layers
 
 __all__ = ["attention_maps", "layer_outputs"]
@@ -38,7 +39,7 @@ def layer_outputs(f: Callable, params: Any, *args: Any) -> dict[str, Array]:
         {'conv_0': (2, 8, 8, 4), 'conv_1': (2, 4, 4, 6), 'dense_0': (2, 10)}
     """
     _checks.function("layer_outputs", f=f)
-    program = _layers.trace(f, params, *args)
+    program = trace(f, params, *args)
     found = _layers.layers(program, params)
     wanted = {layer.name: layer.output for layer in found if layer.output is not None}
     values = program.values(jax.tree.leaves((params, *args)), list(wanted.values()))
@@ -73,7 +74,7 @@ def attention_maps(f: Callable, params: Any, *args: Any) -> dict[str, Array]:
         {'block_0/attention': (1, 2, 3, 3)}
     """
     _checks.function("attention_maps", f=f)
-    program = _layers.trace(f, params, *args)
+    program = trace(f, params, *args)
     found: dict[tuple[str, ...], int] = {}
     makers = {n: op.eqn.primitive.name for op in program.operations for n in op.outputs}
     for op in program.operations:
