@@ -143,7 +143,9 @@ def _open(program, closed, inputs, scopes, stacks, opened) -> list[Any]:
         own = [p.name for p in stack.stack if type(p).__name__ == "Scope"]
         inside, around = (*scopes, *own), (*stacks, *filter(None, [str(stack)]))
         values = [number(v) for v in eqn.invars]
-        called = _called(eqn) if eqn.primitive.name in opened else None
+        # Derivatives of one's own are kept, but in attention what stands inside is asked for.
+        attends = eqn.primitive.name == "custom_jvp_call" and inside[-1:] == ("attend",)
+        called = _called(eqn) if attends or eqn.primitive.name in opened else None
         if called is not None:
             named = (*inside, str(eqn.params.get("name", "")))
             made = _open(program, called, values, named, around, opened)

@@ -51,7 +51,10 @@ ALLOWED = {
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
     # mpmath and the peers are loaded by name, when they are asked for.
-    "check": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.check", "numpy", "tqdm"},
+    "check": BLOCKS | {
+        "jaxnn.losses", "jaxnn.layers", "jaxnn.networks", "jaxnn.decoding", "jaxnn.check",
+        "numpy", "tqdm",
+    },
 }  # fmt: skip
 
 

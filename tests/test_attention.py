@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -60,6 +61,75 @@ def test_logits_beyond_float16_attend_to_the_largest():
     k = jnp.array([[1.0], [400.0]], jnp.float16).reshape(2, 1, 1) * jnp.ones((2, 1, 4), jnp.float16)
     v = jnp.array([[1.0], [2.0]], jnp.float16).reshape(2, 1, 1)
     assert layers.scaled_dot_product_attention(q, k, v).ravel().tolist() == [2.0]
+
+
+def attended(q, k, v):
+    """The softmax of exact products, and what it makes of v: one query and head."""
+    with mpmath.workdps(200):
+        exact = lambda rows: [[mpmath.mpf(float(x)) for x in row] for row in rows]
+        (query,), keys = exact(q[:, 0]), exact(k[:, 0])
+        scores = [mpmath.fdot(query, key) / mpmath.sqrt(len(query)) for key in keys]
+        weights = [mpmath.exp(s - max(scores)) for s in scores]
+        P = np.array([float(w / sum(weights)) for w in weights])
+    return P @ np.asarray(v[:, 0], float)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(("in_q", "in_k"), [(1e30, 1e30), (3e38, 3e38), (1e38, 1e-38), (1, 1e38)])
+def test_logits_beyond_the_range_attend_as_numbers_do(dtype, in_q, in_k):
+    q, k = normal(1, 1, 4, seed=3), normal(5, 1, 4, seed=4)
+    q, k = (jnp.asarray(a / jnp.abs(a).max() * s, dtype) for a, s in ((q, in_q), (k, in_k)))
+    v = jnp.asarray([[1.0], [2.0], [4.0], [-8.0], [16.0]], dtype)[:, None]
+    attend = lambda q, k, v: layers.scaled_dot_product_attention(q, k, v)
+    truth = attended(q, k, v)
+    rtol = 1e-6 if dtype == jnp.float32 else 2**-7
+    for run in (attend, jax.jit(attend)):
+        np.testing.assert_allclose(run(q, k, v).astype(jnp.float32).ravel(), truth, rtol=rtol)
+    y, pull = jax.vjp(attend, q, k, v)
+    for found in (pull(jnp.ones_like(y)), layers.scaled_dot_product_attention_vjp(
+        jnp.ones_like(y), q, k, v
+    )):  # fmt: skip
+        assert all(jnp.isfinite(a).all() for a in found)
+        saturated = in_q * in_k > 1e20
+        assert not saturated or not any(a.any() for a in found[:2])
+
+
+def test_usual_queries_beside_huge_ones_keep_their_digits():
+    q = jnp.concatenate([normal(1, 1, 4), 1e38 * normal(1, 1, 4, seed=1)])
+    k, v = normal(3, 1, 4, seed=2), normal(3, 1, 2, seed=3)
+    k = k / jnp.abs(k).max()
+    alone = layers.scaled_dot_product_attention(q[:1], 1e3 * k, v)
+    both = jax.jit(layers.scaled_dot_product_attention)(q, 1e3 * k, v)
+    np.testing.assert_array_equal(both[0], alone[0])
+    assert jnp.isfinite(both).all()
+    padding = jnp.array([[True, True, False], [False, False, False]])
+    masked = layers.scaled_dot_product_attention(q[::-1], 1e3 * k, v, padding)
+    assert not masked[1].any()
+    assert jnp.isfinite(masked).all()
+    populations = jax.vmap(layers.scaled_dot_product_attention)(
+        jnp.stack([q, q]), jnp.stack([1e3 * k, k]), jnp.stack([v, v])
+    )
+    np.testing.assert_array_equal(populations[0], both)
+
+
+def test_sums_over_the_features_of_huge_values_go_back():
+    q, k = normal(2, 1, 4), normal(3, 1, 4, seed=1)
+    v = jnp.full((3, 1, 8), 3e38)  # the same of all keys: nothing is left for the scores
+    attend = layers.scaled_dot_product_attention
+    y, pull = jax.vjp(attend, q, k, v)
+    for found in (pull(jnp.ones_like(y)), layers.scaled_dot_product_attention_vjp(
+        jnp.ones_like(y), q, k, v
+    )):  # fmt: skip
+        assert all(jnp.isfinite(a).all() for a in found)
+
+
+def test_far_places_keep_the_digits_of_their_angles():
+    places = np.array([3, 4095, 131_071, 999_999])
+    x = jnp.ones((4, 1, 6))
+    angles = places[:, None] * 10000.0 ** (-np.arange(3) / 3)
+    expected = np.concatenate([np.cos(angles) - np.sin(angles), np.cos(angles) + np.sin(angles)], 1)
+    for run in (layers.rotary, jax.jit(layers.rotary)):  # known places, and traced ones
+        np.testing.assert_allclose(run(x, jnp.asarray(places))[:, 0], expected, atol=1e-6)
 
 
 def test_rotated_products_depend_on_the_distance_alone():
@@ -217,6 +287,7 @@ Q = normal(3, 2, 4)
         (TypeError, lambda: layers.scaled_dot_product_attention(Q, Q, Q, Q[0]), "booleans"),
         (ValueError, lambda: layers.rotary(Q[..., :3], jnp.arange(3)), "even width"),
         (ValueError, lambda: layers.rotary(Q, jnp.arange(2)), "one place per step"),
+        (ValueError, lambda: layers.rotary(Q, jnp.arange(3), -1.0), "base must be positive"),
         (ValueError, lambda: layers.multi_head_attention_init(KEY, 6, 4), "heads must divide"),
         (ValueError, lambda: layers.multi_head_attention(
             layers.multi_head_attention_init(KEY, 4, 2), Q[:, 0], Q[:, 0],

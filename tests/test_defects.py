@@ -314,3 +314,97 @@ def test_clipping_by_norm_of_huge_and_of_zero_gradients():
     )
     peer("optax.clip_by_global_norm", lambda: jax.grad(lambda g: theirs(g).sum())(jnp.zeros(2)),
          lambda s: jnp.isnan(s).any())  # fmt: skip
+
+
+# Libraries that are no dependency, where they are installed
+
+
+def torch_slope(name, x):
+    torch = pytest.importorskip("torch")
+    at = torch.tensor([x], requires_grad=True)
+    getattr(torch, name, getattr(torch.nn.functional, name, None))(at).sum().backward()
+    return at.grad.item()
+
+
+def test_torch_loses_the_tails():
+    close(slope(activations.mish)(-90.0), [-89 * math.exp(-90)], 1e-5)
+    for name, x in (("sigmoid", 17.0), ("tanh", 9.5)):
+        assert slope(getattr(activations, name))(x)[0] > 0
+        peer(f"torch {name}", lambda name=name, x=x: torch_slope(name, x), lambda s: s == 0)
+    mish = lambda: torch_slope("mish", -90.0)
+    peer("torch mish", mish, lambda s: abs(s / (-89 * math.exp(-90)) - 1) > 0.1)
+    torch = pytest.importorskip("torch")
+    gelu = lambda: torch.nn.functional.gelu(torch.tensor(-8.0)).item()
+    peer("torch gelu", gelu, lambda y: y == 0)
+
+
+def test_torch_sees_no_loss_where_one_is_left():
+    torch = pytest.importorskip("torch")
+    z = [[0.0, 20.0]]
+    close(losses.sparse_categorical_cross_entropy(jnp.array(z), jnp.array([1])), math.exp(-20))
+    theirs = lambda: torch.nn.functional.cross_entropy(torch.tensor(z), torch.tensor([1])).item()
+    peer("torch cross-entropy", theirs, lambda y: y == 0)
+
+
+def test_one_huge_gradient_slows_torch_for_ever_and_is_clipped_to_zero():
+    torch = pytest.importorskip("torch")
+
+    def moves(optimizer):
+        w = torch.zeros(1, requires_grad=True)
+        step, found = optimizer([w]), []
+        for g in (1.0, 2e19, *[1.0] * 5):
+            w.grad, before = torch.tensor([g]), w.detach().clone()
+            step.step()
+            found.append((w - before).item())
+        return found
+
+    rmsprop = lambda w: torch.optim.RMSprop(w, 0.1, 0.9)
+    peer("torch.optim.RMSprop", lambda: moves(rmsprop), lambda found: not any(found[2:]))
+
+    def clipped():
+        w = torch.zeros(2, requires_grad=True)
+        w.grad = torch.tensor([1e20, 1e20])
+        torch.nn.utils.clip_grad_norm_([w], 1.0)
+        return w.grad
+
+    g = jnp.array([1e20, 1e20])
+    ours, _ = optimizers.clip_by_norm(1.0).update(g, optax.EmptyState())
+    close(ours, [math.sqrt(0.5)] * 2)
+    peer("torch clip_grad_norm_", clipped, lambda found: not found.any())
+
+
+def test_keras_stops_learning_from_what_is_confidently_wrong(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    ours = slope(lambda p: losses.binary_cross_entropy_from_probabilities(p, jnp.ones(())))
+    close(ours(1e-8), [-1e8])
+    loss = lambda p: keras.losses.binary_crossentropy(jnp.ones((1, 1)), p[None, None]).sum()
+    peer("keras binary_crossentropy", lambda: jax.grad(loss)(jnp.float32(1e-8)), lambda s: s == 0)
+
+
+def test_peers_attend_to_what_is_masked(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras, equinox = pytest.importorskip("keras"), pytest.importorskip("equinox")
+    values, mask = jnp.arange(6.0).reshape(3, 1, 2), jnp.zeros((2, 3), bool)
+    q, k = jnp.ones((2, 1, 2)), jnp.ones((3, 1, 2))
+    assert not layers.scaled_dot_product_attention(q, k, values, mask).any()
+
+    def of_keras():
+        layer = keras.layers.MultiHeadAttention(1, 2)
+        return layer(q[None, :, 0], values[None, :, 0], attention_mask=mask[None])
+
+    def of_equinox():
+        layer = equinox.nn.MultiheadAttention(1, 2, key=KEY)
+        return layer(q[:, 0], k[:, 0], values[:, 0], mask=mask)
+
+    peer("keras attention", of_keras, lambda y: (y != 0).any())
+    peer("equinox attention", of_equinox, lambda y: (y != 0).any())
+
+
+def test_equinox_accepts_impossible_rates_of_dropout():
+    equinox = pytest.importorskip("equinox")
+    for rate in (-0.5, 1.5):
+        with pytest.raises(ValueError, match="rate must"):
+            layers.dropout(KEY, jnp.ones(3), rate)
+        theirs = lambda rate=rate: equinox.nn.Dropout(rate)(jnp.ones(3), key=KEY)
+        peer("equinox.nn.Dropout", theirs, lambda y: y.shape == (3,))

@@ -28,7 +28,7 @@ CONTRACTING = {
     layers.bidirectional: 1e4, layers.conv: 1e9, layers.conv_transpose: 1e9, layers.dense: 1e9,
     layers.gru: 1e4, layers.gru_cell: 1e4, layers.lstm: 1e4, layers.lstm_cell: 1e4,
     layers.maxout_dense: 1e9, layers.multi_head_attention: 1e4, layers.rnn_cell: 1e4,
-    layers.scaled_dot_product_attention: 1e9, layers.simple_rnn: 1e4, layers.stacked: 1e4,
+    layers.scaled_dot_product_attention: 1e22, layers.simple_rnn: 1e4, layers.stacked: 1e4,
     layers.tree_lstm: 1e4, layers.tree_rnn: 1e4, layers.unroll: 1e4,
     losses.projected_cross_entropy: 1e9,
 }  # fmt: skip

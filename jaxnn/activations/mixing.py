@@ -59,40 +59,17 @@ def _masked(name, x, axis, where=None):
     return jnp.where(where, x, -jnp.inf)
 
 
-# The derivative of softmax cancels where a row is nearly one-hot, and 1 - s rounds to 0. So the
-# mean <s, t> is subtracted twice: what rounding left of it the first time, the second finds. That
-# is exact in forward mode and, transposed, in reverse mode too.
-
-
-def _centred(t, s, axis):
-    """t less its mean under the weights s."""
-    for _ in range(2):
-        t = t - (s * t).sum(axis, keepdims=True)
-    return t
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _softmax(x, axis):
-    _, _, e = _from_largest(x, axis)
+    _, _, e = _exact.from_largest(x, axis)
     total = e.sum(axis, keepdims=True)
     return e / jnp.where(total == 0, 1, total)
-
-
-def _from_largest(x, axis):
-    """x less its largest entry, the rounding error of that, and the exponential of both.
-
-    The error counts: exp makes of half a unit in the last place of -60 thirty of its own.
-    """
-    x = _exact.rounded(x)  # or the largest is not recognized
-    top = x.max(axis, keepdims=True)
-    below, error = _exact.exact_difference(x, jnp.where(top == -jnp.inf, 0, top))
-    return below, error, jnp.exp(below) * (1 + error)
 
 
 def _softmax_jacobian(t, x, axis):
     """The Jacobian of softmax, which is symmetric, times t."""
     s = _softmax(x, axis)
-    return s * _centred(t, s, axis)
+    return s * _exact.centred(t, s, axis)
 
 
 def softmax_vjp(
@@ -140,7 +117,7 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _log_softmax(x, axis):
-    below, error, e = _from_largest(x, axis)
+    below, error, e = _exact.from_largest(x, axis)
     others, _ = _exact.others(e, below == 0, axis)
     return below + (error - jnp.log1p(others))
 
@@ -151,7 +128,7 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
 
     def pull(g, x):
         s = _softmax(x, axis)
-        for _ in range(2):  # as `_centred`, transposed
+        for _ in range(2):  # as `_exact.centred`, transposed
             g = g - s * g.sum(axis, keepdims=True)
         return g
 
@@ -162,7 +139,7 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x,) = primals
-    return _log_softmax(x, axis), _centred(tangents[0], _softmax(x, axis), axis)
+    return _log_softmax(x, axis), _exact.centred(tangents[0], _softmax(x, axis), axis)
 
 
 def maxout(x: ArrayLike, pieces: int) -> Array:

@@ -15,22 +15,26 @@ from jaxnn.check import _measure, _peers, _truth, _ulp
 class Block:
     """A function of one example, beside its truth on nested lists of exact numbers.
 
+    Without a closed form, values alone are measured.
+
     Attributes:
         name: what stands in the table.
         f: of one example, to an array.
         pulled_back: its closed form, `(g, *args) -> cotangents` of the first `wrt` arguments.
         truth: the same function on nested lists, to a flat list of exact numbers.
         examples: draws the arguments, `settings -> arrays [examples, ...]`.
-        wrt: how many of the arguments are differentiated.
+        wrt: how many of the arguments are differentiated; 0 without a closed form.
         unit: "ULP" of each entry, or "relative" to the largest entry of the example.
         bound: what is allowed, of values and gradients.
         terms: as in `Elementwise`, of `{"value": ..., "first": ...}`.
         forward: False where a `custom_vjp` is installed, which has no forward mode.
+        step: digits below an argument at which the truth is differentiated. 45 leave 80 of 130;
+            more are needed where it bends within less.
     """
 
     name: str
     f: Callable
-    pulled_back: Callable
+    pulled_back: Callable | None
     truth: Callable
     examples: Callable
     wrt: int = 1
@@ -38,13 +42,16 @@ class Block:
     bound: float = 8
     terms: Callable | None = None
     forward: bool = True
+    step: int = 45
 
     def rows(self, settings):
         """The line of the table, in float32."""
         args = [np.asarray(a) for a in self.examples(settings)]
         true = [self._true(example) for example in zip(*args, strict=True)]
         values, slopes = zip(*true, strict=True)
-        truth = {"value": np.array(values), "first": np.array(slopes)}
+        truth = {"value": np.array(values)}
+        if self.wrt:
+            truth["first"] = np.array(slopes)
         arrays = [jnp.asarray(a) for a in args]
         labels = [", ".join(_words(a) for a in example) for example in zip(*args, strict=True)]
 
@@ -54,17 +61,14 @@ class Block:
         ways = self.ways(self.f) | self._closed(arrays)
         eager = [name for name in ways if name != "forward"]
         found = _measure.results(ways, *arrays, eager=eager)
-        bounds = {"value": self.bound, "first": self.bound}
+        bounds = dict.fromkeys(truth, self.bound)
         row = _measure.Row(self.name, "float32", self.unit, bounds, judge(found))
         for library in settings.against:
             row.peers[library] = _peers.block(library, self, arrays, judge)
         yield row
 
     def _true(self, example):
-        """`(value [outputs, 2], slopes [outputs, inputs, 2])`, high and low parts, by differences.
-
-        A step of 45 digits less than the argument leaves 80 of 130 digits.
-        """
+        """`(value [outputs, 2], slopes [outputs, inputs, 2])`, high and low parts."""
         m = _truth.mp()
         exact = [_tree(m.mpf, a) for a in example]
         value = [_truth.split(y) for y in self.truth(*exact)]
@@ -72,7 +76,7 @@ class Block:
         for i in range(self.wrt):
             for place in np.ndindex(example[i].shape):
                 x = m.mpf(float(example[i][place]))
-                step = abs(x) * m.mpf(10) ** -45 if x else m.mpf(10) ** -60
+                step = (abs(x) or m.mpf(10) ** -15) * m.mpf(10) ** -self.step
                 ends = []
                 for moved in (x + step, x - step):
                     changed = list(exact)
@@ -80,11 +84,14 @@ class Block:
                     ends.append(self.truth(*changed))
                 pairs = zip(*ends, strict=True)
                 columns.append([_truth.split((a - b) / (2 * step)) for a, b in pairs])
-        return np.array(value), np.array(columns).transpose(1, 0, 2)
+        slopes = np.array(columns).reshape(-1, len(value), 2).transpose(1, 0, 2)
+        return np.array(value), slopes
 
     def ways(self, f):
         """Values and Jacobians `[examples, outputs, inputs]`, forward and reverse."""
         of = lambda *args: f(*args).reshape(-1)
+        if not self.wrt:
+            return {"value": ("value", jax.vmap(of))}
         wrt = tuple(range(self.wrt))
         flat = lambda parts: jnp.concatenate([j.reshape(j.shape[0], -1) for j in parts], -1)
         jacobian = lambda mode: jax.vmap(lambda *a: flat(mode(of, wrt)(*a)))
@@ -93,6 +100,8 @@ class Block:
 
     def _closed(self, arrays):
         """The closed form, one row of the Jacobian for each output."""
+        if not self.pulled_back:
+            return {}
         like = jax.eval_shape(self.f, *(a[0] for a in arrays))
         basis = jnp.eye(like.size, dtype=like.dtype).reshape(like.size, *like.shape)
 
@@ -125,6 +134,11 @@ class Block:
 
             measured.add(part, error, error > self.bound, self.bound, describe)
         return measured
+
+
+def layer(name, pair, truth, examples, wrt=1, **options):
+    """A sum of products, `pair` being its function and closed form: within 1e-6 of the largest."""
+    return Block("layers." + name, *pair, truth, examples, wrt, "relative", 1e-6, **options)
 
 
 # What was flushed to 0 on the way may be missing from a sum: a few of the tiniest numbers.

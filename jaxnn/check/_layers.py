@@ -1,24 +1,15 @@
-"""Layers and their truths: norms, attention, recurrence, and sums of products."""
+"""Layers without time or space, and their truths: sums of products, and normalization."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import layers
 from jaxnn.check import _truth
-from jaxnn.check._blocks import Block
+from jaxnn.check._blocks import layer
+from jaxnn.check._vectors import affine, beside, normal, sized, together
 
 FEATURES = 6
-
-
-def _normal(*shapes, count=8):
-    """Arrays `[count, *shape]` of normal numbers."""
-
-    def draw(settings):
-        random = np.random.default_rng(settings.seed)
-        n = 2 if settings.quick else count
-        return tuple(random.normal(size=(n, *shape)).astype(np.float32) for shape in shapes)
-
-    return draw
 
 
 def _hard_to_normalize(*shape):
@@ -82,32 +73,6 @@ def _batch_norm(x, scale, bias):
     return [y * s + b for row in rows for y, s, b in zip(row, scale, bias, strict=True)]
 
 
-def _product(x, kernel):
-    """x @ kernel, of a vector."""
-    return [
-        sum(v * w for v, w in zip(x, column, strict=True)) for column in zip(*kernel, strict=True)
-    ]
-
-
-def _plus(*vectors):
-    return [sum(parts) for parts in zip(*vectors, strict=True)]
-
-
-def _dense(x, kernel, bias):
-    return _plus(_product(x, kernel), bias)
-
-
-def _conv(x, kernel, bias):
-    """One spatial axis, `[time, features]`, a window of 3, padded to the same length."""
-    zero = [0 * v for v in x[0]]
-    padded = [zero, *x, zero]
-    rows = []
-    for i in range(len(x)):
-        taps = [_product(padded[i + j], kernel[j]) for j in range(3)]
-        rows.extend(_plus(*taps, bias))
-    return rows
-
-
 def _radial_basis(x, centers, log_widths):
     m = _truth.mp()
     out = []
@@ -117,88 +82,35 @@ def _radial_basis(x, centers, log_widths):
     return out
 
 
-def _attention(q, k, v):
-    """Causal attention of one head, `[time, 1, width]`; the first query has no key at all."""
-    m = _truth.mp()
-    out = []
-    for t, ((query,), _) in enumerate(zip(q, k, strict=True)):
-        seen = range(t)
-        scores = [sum(a * b for a, b in zip(query, k[s][0], strict=True)) for s in seen]
-        weights = [m.exp(score / m.sqrt(len(query))) for score in scores]
-        total = sum(weights)
-        for i in range(len(v[0][0])):
-            mixed = sum(w * v[s][0][i] for w, s in zip(weights, seen, strict=True))
-            out.append(mixed / (total or 1))
-    return out
+def _maxout_dense(x, kernel, bias):
+    z = affine(x, kernel, bias)
+    return [max(z[i : i + 3]) for i in range(0, len(z), 3)]
 
 
-def _strictly_before(time):
-    return jnp.tril(jnp.ones((time, time), bool), -1)
+def _parametric_relu(x, slope):
+    return [
+        v if v > 0 else s * v for row in x for v, s in zip(row, slope, strict=True)
+    ]  # fmt: skip
 
 
-def _sigmoid(z):
-    return 1 / (1 + _truth.mp().exp(-z))
+def _kept(x, mask):
+    """Of a quarter dropped, the rest scaled up."""
+    return [v * 4 / 3 if m else 0 * v for v, m in zip(x, mask, strict=True)]
 
 
-def _simple_rnn(kernel_i, bias, kernel_h, xs):
-    h, out = [0] * len(kernel_h), []
-    for x in xs:
-        h = [_truth.mp().tanh(z) for z in _plus(_dense(x, kernel_i, bias), _product(h, kernel_h))]
-        out.extend(h)
-    return out
-
-
-def _thirds(vector, parts):
-    size = len(vector) // parts
-    return [vector[i * size : (i + 1) * size] for i in range(parts)]
-
-
-def _gru(kernel_i, bias, kernel_h, xs):
-    m = _truth.mp()
-    h, out = [0] * len(kernel_h), []
-    for x in xs:
-        ur, uz, un = _thirds(_dense(x, kernel_i, bias), 3)
-        vr, vz, vn = _thirds(_product(h, kernel_h), 3)
-        r, z = ([_sigmoid(a) for a in _plus(*pair)] for pair in ((ur, vr), (uz, vz)))
-        n = [m.tanh(a + b * c) for a, b, c in zip(un, r, vn, strict=True)]
-        h = [(1 - a) * b + a * c for a, b, c in zip(z, n, h, strict=True)]
-        out.extend(h)
-    return out
-
-
-def _lstm(kernel_i, bias, kernel_h, xs):
-    m = _truth.mp()
-    h = c = [0] * len(kernel_h)
-    out = []
-    for x in xs:
-        i, f, g, o = _thirds(_plus(_product(x, kernel_i), _product(h, kernel_h), bias), 4)
-        c = [
-            _sigmoid(fi) * ci + _sigmoid(ii) * m.tanh(gi)
-            for fi, ci, ii, gi in zip(f, c, i, g, strict=True)
-        ]
-        h = [_sigmoid(oi) * m.tanh(ci) for oi, ci in zip(o, c, strict=True)]
-        out.extend(h)
-    return out
-
-
-def _average_pool(x):
-    pairs = zip(x[::2], x[1::2], strict=True)
-    return [(a + b) / 2 for pair in pairs for a, b in zip(*pair, strict=True)]
-
-
-def _of(layer, *names, rest=()):
+def _of(f, *names, rest=()):
     """`f(x, *params)` of a layer whose parameters have those names, and its closed form."""
-    pull = getattr(layers, layer.__name__ + "_vjp")
+    pull = getattr(layers, f.__name__ + "_vjp")
     tree = lambda params: dict(zip(names, params, strict=True))
 
-    def f(x, *params):
-        return layer(tree(params), x, *rest)
+    def of(x, *params):
+        return f(tree(params), x, *rest)
 
     def pulled_back(g, x, *params):
         in_params, in_x = pull(g, tree(params), x, *rest)
         return in_x, *(in_params[name] for name in names)
 
-    return f, pulled_back
+    return of, pulled_back
 
 
 def _grouped():
@@ -227,77 +139,52 @@ def _batch():
     return f, pulled_back
 
 
-def _recurrent(layer, bias_in):
-    """A recurrent layer of its kernels, bias and inputs; `bias_in` is where Flax keeps the bias."""
-    pull = getattr(layers, layer.__name__ + "_vjp")
+def _dropped():
+    """With one key, so that the mask is known: what is kept of ones."""
+    key = jax.random.key(0)
+    shape = (16,)
+    mask = layers.dropout(key, jnp.ones(shape), 0.25) > 0
 
-    def tree(kernel_i, bias, kernel_h):
-        params = {"dense_i": {"kernel": kernel_i}, "dense_h": {"kernel": kernel_h}}
-        params[bias_in]["bias"] = bias
-        return params
+    def f(x, mask):
+        return layers.dropout(key, x, 0.25)
 
-    def f(kernel_i, bias, kernel_h, xs):
-        return layer(tree(kernel_i, bias, kernel_h), xs)
+    def pulled_back(g, x, mask):
+        return (layers.dropout_vjp(g, key, x, 0.25),)
 
-    def pulled_back(g, kernel_i, bias, kernel_h, xs):
-        grads, in_xs = pull(g, tree(kernel_i, bias, kernel_h), xs)
-        in_i, in_h = (grads[part]["kernel"] for part in ("dense_i", "dense_h"))
-        return in_i, grads[bias_in]["bias"], in_h, in_xs
-
-    return f, pulled_back
+    return (f, pulled_back), _kept, beside(normal(shape), np.asarray(mask))
 
 
 def entries():
     """All of them."""
-
-    def block(name, pair, truth, examples, wrt, forward=True):
-        f, pulled_back = pair
-        return Block(
-            "layers." + name, f, pulled_back, truth, examples, wrt, "relative", 1e-6,
-            forward=forward,
-        )  # fmt: skip
-
-    attention = (
-        lambda q, k, v: layers.scaled_dot_product_attention(q, k, v, _strictly_before(len(q))),
-        lambda g, q, k, v: layers.scaled_dot_product_attention_vjp(
-            g, q, k, v, _strictly_before(len(q))
-        ),
-    )
-    pool = (
-        lambda x: layers.average_pool(x, (2,)),
-        lambda g, x: (layers.average_pool_vjp(g, x, (2,)),),
-    )
-    heads = [(4, 1, 3)] * 3
-    recurrent = lambda gates: _normal((2, gates * 2), (gates * 2,), (2, gates * 2), (3, 2), count=4)
+    vector = ((5,), (5, 2), (2,))
+    # Units in which the products stay within the range, and the bias is not all there is.
+    powers = ((-30, 37), (-3, 0), (-30, -3))
     return [
-        block("dense", _of(layers.dense, "kernel", "bias"), _dense, _normal((5,), (5, 2), (2,)), 3),
-        block(
-            "conv", _of(layers.conv, "kernel", "bias"), _conv, _normal((4, 2), (3, 2, 2), (2,)), 3
+        layer(
+            "dense", _of(layers.dense, "kernel", "bias"), affine,
+            together(normal(*vector), sized(*vector, powers=powers)), 3,
         ),
-        block("average_pool", pool, _average_pool, _normal((4, 2)), 1),
-        block(
+        layer(
+            "maxout_dense", _of(layers.maxout_dense, "kernel", "bias", rest=(3,)), _maxout_dense,
+            normal((5,), (5, 6), (6,)), 3,
+        ),
+        layer(
+            "parametric_relu", _of(layers.parametric_relu, "negative_slope"), _parametric_relu,
+            sized((3, 4), (4,), powers=((-30, 30), (-5, 5))), 2,
+        ),
+        layer("dropout", *_dropped()),
+        layer(
             "radial_basis", _of(layers.radial_basis, "centers", "log_widths"), _radial_basis,
-            _normal((3,), (2, 3), (2,)), 3,
+            normal((3,), (2, 3), (2,)), 3,
         ),
-        block(
+        layer(
             "layer_norm", _of(layers.layer_norm, "scale", "bias"), _layer_norm,
             _hard_to_normalize(FEATURES), 3,
         ),
-        block(
+        layer(
             "rms_norm", _of(layers.rms_norm, "scale"), _rms_norm,
             lambda settings: _hard_to_normalize(FEATURES)(settings)[:2], 2,
         ),
-        block("group_norm", _grouped(), _group_norm, _hard_to_normalize(2, 4), 3),
-        block("batch_norm", _batch(), _batch_norm, _hard_to_normalize(5, 2), 3),
-        block("scaled_dot_product_attention", attention, _attention, _normal(*heads), 3),
-        *(
-            block(
-                layer.__name__, _recurrent(layer, place), truth, recurrent(gates), 4, forward=False
-            )
-            for layer, place, truth, gates in (
-                (layers.simple_rnn, "dense_i", _simple_rnn, 1),
-                (layers.gru, "dense_i", _gru, 3),
-                (layers.lstm, "dense_h", _lstm, 4),
-            )
-        ),
+        layer("group_norm", _grouped(), _group_norm, _hard_to_normalize(2, 4), 3),
+        layer("batch_norm", _batch(), _batch_norm, _hard_to_normalize(5, 2), 3),
     ]  # fmt: skip

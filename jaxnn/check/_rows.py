@@ -219,13 +219,18 @@ def _sequences(settings):
     return z.astype(np.float32), random.integers(1, 3, (n, 2)).astype(np.int32)
 
 
-def _ctc(z, labels):
+def readings(time, classes):
+    """All paths, and what each reads as: its labels without repeats and blanks."""
+    for path in itertools.product(range(classes), repeat=time):
+        yield path, [k for k, _ in itertools.groupby(path) if k]
+
+
+def ctc(z, labels):
     """Over all paths that read as the labels."""
     rows = [log_softmax(row) for row in z]
     total = 0
-    for path in itertools.product(range(len(z[0])), repeat=len(z)):
-        merged = [k for k, _ in itertools.groupby(path)]
-        if [k for k in merged if k] == labels:
+    for path, read in readings(len(z), len(z[0])):
+        if read == labels:
             total += _truth.mp().exp(sum(row[k] for row, k in zip(rows, path, strict=True)))
     return [-_truth.mp().log(total)]
 
@@ -375,7 +380,7 @@ def entries():
         Block(
             p + "ctc", _one_sequence(l.ctc),
             lambda g, *args: (g * _one_sequence(l.ctc_grad)(*args),),
-            _ctc, _sequences, unit="relative", bound=1e-6,
+            ctc, _sequences, unit="relative", bound=1e-6,
             # The gradient is a difference of probabilities, and the loss one of sums of them.
             terms=lambda z, labels: {"value": 1.0, "first": 1.0},
         ),

@@ -23,11 +23,22 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jaxnn import _checks
-from jaxnn.activations import softmax, softmax_vjp
+from jaxnn import _checks, _exact
 from jaxnn.initializers import Initializer, glorot_uniform
+from jaxnn.layers._attend import (
+    allowed,
+    attend,
+    check,
+    grouped,
+    heads,
+    softmax_pull,
+    weights,
+    wide,
+    within_range,
+)
 
 __all__ = [
     "multi_head_attention", "multi_head_attention_init", "multi_head_attention_vjp",
@@ -70,12 +81,11 @@ def scaled_dot_product_attention(
         Vaswani et al., "Attention is all you need", NeurIPS 2017; Ainslie et al., "GQA:
         training generalized multi-query transformer models", EMNLP 2023.
     """
-    _check("scaled_dot_product_attention", q, k, v)
-    with jax.named_scope("scaled_dot_product_attention"):
-        allowed = _allowed("scaled_dot_product_attention", q, k, mask, causal)
-        wide, k, v = _wide(_grouped(q, k), k, v)
-        weights = softmax(_scores(wide, k), -1, allowed)
-        return _heads(jnp.einsum("...hgqk,...khf->...qhgf", weights, v), q)
+    name = "scaled_dot_product_attention"
+    check(name, q, k, v)
+    with jax.named_scope(name):
+        seen = allowed(name, q, k, mask, causal)
+        return heads(attend(grouped(q, k), k, v, seen), q)
 
 
 def scaled_dot_product_attention_vjp(
@@ -96,18 +106,16 @@ def scaled_dot_product_attention_vjp(
         The cotangents of `q`, `k` and `v`.
     """
     name = "scaled_dot_product_attention_vjp"
-    _check(name, q, k, v)
+    check(name, q, k, v)
     _checks.cotangent(name, g, (*q.shape[:-1], v.shape[-1]))
-    allowed = _allowed(name, q, k, mask, causal)
-    Q, K, V = _wide(_grouped(q, k), k, v)
-    (g,) = _wide(_grouped(g, k))
-    scores = _scores(Q, K)
-    P = softmax(scores, -1, allowed)
+    seen = allowed(name, q, k, mask, causal)
+    Q, K, g = (wide(a) for a in (grouped(q, k), k, grouped(g, k)))
+    P, (lift, V) = weights(Q, K, seen), within_range(wide(v))
 
     in_v = jnp.einsum("...hgqk,...qhgf->...khf", P, g)
     in_weights = jnp.einsum("...qhgf,...khf->...hgqk", g, V)
-    in_scores = softmax_vjp(in_weights, scores, -1, allowed) * q.shape[-1] ** -0.5
-    in_q = _heads(jnp.einsum("...hgqk,...khd->...qhgd", in_scores, K), q)
+    in_scores = softmax_pull(in_weights, P) * (lift * q.shape[-1] ** -0.5)
+    in_q = heads(jnp.einsum("...hgqk,...khd->...qhgd", in_scores, K), q)
     in_k = jnp.einsum("...hgqk,...qhgd->...khd", in_scores, Q)
     return in_q, in_k.astype(k.dtype), in_v.astype(v.dtype)
 
@@ -121,14 +129,15 @@ def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
 
     Args:
         x: queries or keys, `[..., time, heads, width]`, with an even width.
-        positions: the place t of each step, integers `[..., time]`.
-        base: b, which sets the longest wavelength.
+        positions: the place t of each step, integers `[..., time]`; angles keep their digits up
+            to a million.
+        base: b, a number, which sets the longest wavelength.
 
     Returns:
         An array shaped like `x`.
 
     Raises:
-        ValueError: if the width is odd or the positions don't fit.
+        ValueError: if the width is odd, the positions don't fit, or `base` is not positive.
         TypeError: if `x` does not hold floats, or the positions are not integers.
 
     Example:
@@ -313,70 +322,6 @@ def multi_head_attention_vjp(
     return grads, into["query"], in_asked
 
 
-def _check(function, q, k, v):
-    _checks.floating(function, q=q, k=k, v=v)
-    shapes = {"q": jnp.shape(q), "k": jnp.shape(k), "v": jnp.shape(v)}
-    fits = (
-        min(map(len, shapes.values())) >= 3
-        and k.shape[:-1] == v.shape[:-1]
-        and q.shape[:-3] == k.shape[:-3]
-        and q.shape[-1] == k.shape[-1]
-        and q.shape[-2] % k.shape[-2] == 0
-    )
-    if not fits:
-        raise ValueError(
-            f"{function}: q [..., queries, heads, width], k [..., keys, groups, width] and v "
-            "[..., keys, groups, features] must fit together, with groups dividing heads, got "
-            f"{shapes}. Without heads, add an axis of size 1: q[..., None, :]."
-        )
-
-
-def _allowed(function, q, k, mask, causal):
-    """Which scores count, as booleans that broadcast to `[..., groups, heads, queries, keys]`."""
-    queries, keys, groups = q.shape[-3], k.shape[-3], k.shape[-2]
-    allowed = None
-    if causal:
-        allowed = jnp.arange(keys) <= jnp.arange(queries)[:, None] + (keys - queries)
-    if mask is None:
-        return allowed
-    if jnp.result_type(mask) != jnp.bool_:
-        raise TypeError(
-            f"{function}: mask must hold booleans, got {jnp.result_type(mask)}. "
-            "Compare: mask != 0; True means that the key may be seen."
-        )
-    full = (*q.shape[:-3], q.shape[-2], queries, keys)
-    try:
-        fits = jnp.broadcast_shapes(jnp.shape(mask), full) == full
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"{function}: mask must broadcast to [..., heads, queries, keys], {full}, got "
-            f"{jnp.shape(mask)}. Add axes: padding is mask[..., None, None, :]."
-        )
-    mask = jnp.broadcast_to(mask, (*jnp.shape(mask)[:-3], *full[-3:]))
-    mask = mask.reshape(*mask.shape[:-3], groups, q.shape[-2] // groups, queries, keys)
-    return mask if allowed is None else mask & allowed
-
-
-def _grouped(q, k):
-    """Heads as `[groups, heads of a group]`."""
-    groups = k.shape[-2]
-    return q.reshape(*q.shape[:-2], groups, q.shape[-2] // groups, q.shape[-1])
-
-
-def _heads(y, q):
-    return y.reshape(*q.shape[:-1], y.shape[-1]).astype(q.dtype)
-
-
-def _wide(*arrays):
-    return [a.astype(_checks.wide(a.dtype)) for a in arrays]
-
-
-def _scores(q, k):
-    return jnp.einsum("...qhgd,...khd->...hgqk", q * q.shape[-1] ** -0.5, k)
-
-
 def _rotated(function, x, positions, base, sign):
     _checks.floating(function, x=x)
     _checks.integer(function, positions=positions)
@@ -390,13 +335,27 @@ def _rotated(function, x, positions, base, sign):
             f"{function}: positions must hold one place per step, {x.shape[-3]} of them, got "
             f"shape {jnp.shape(positions)}. Pass jnp.arange({x.shape[-3]})."
         )
-    wide, half = _checks.wide(x.dtype), x.shape[-1] // 2
-    rates = jnp.asarray(base, wide) ** (-jnp.arange(half, dtype=wide) / half)
-    angles = positions[..., None, None].astype(wide) * rates
-    cosine, sine = jnp.cos(angles), sign * jnp.sin(angles)
-    first, second = jnp.split(x.astype(wide), 2, -1)
+    _checks.values(function, lambda b: b > 0, "be positive", "Take 10000, as usual.", base=base)
+    cosine, sine = _waves(positions, x.shape[-1] // 2, base, _checks.wide(x.dtype))
+    sine = sign * sine
+    first, second = jnp.split(wide(x), 2, -1)
     turned = [first * cosine - second * sine, second * cosine + first * sine]
     return jnp.concatenate(turned, -1).astype(x.dtype)
+
+
+def _waves(positions, count, base, dtype):
+    """Cosine and sine of t times each rate, whose product with a far place no float32 holds."""
+    rates = base ** (-np.arange(count) / count)
+    if _checks.concrete(positions):  # in double precision on the host: these are constants
+        angles = np.asarray(positions)[..., None, None] * rates
+        return jnp.asarray(np.cos(angles), dtype), jnp.asarray(np.sin(angles), dtype)
+    t = positions[..., None, None].astype(dtype)
+    high = rates.astype(dtype)
+    angle, error = _exact.product(t, high)
+    error = error + t * (rates - high).astype(dtype)
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    turn, small = 1 - error * error / 2, error * (1 - error * error / 6)  # of what is small
+    return cosine * turn - sine * small, sine * turn + cosine * small
 
 
 def _projected(function, params, x, context, positions):

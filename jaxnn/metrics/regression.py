@@ -28,7 +28,8 @@ def mean_squared_error(predictions: Array, targets: Array) -> Array:
         >>> mean_squared_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
         Array(2.5, dtype=float32)
     """
-    return (_errors("mean_squared_error", predictions, targets) ** 2).mean()
+    errors, unit = _in_a_unit(_errors("mean_squared_error", predictions, targets))
+    return (errors**2).mean() * unit * unit
 
 
 def mean_absolute_error(predictions: Array, targets: Array) -> Array:
@@ -49,7 +50,8 @@ def mean_absolute_error(predictions: Array, targets: Array) -> Array:
         >>> mean_absolute_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
         Array(1.5, dtype=float32)
     """
-    return jnp.abs(_errors("mean_absolute_error", predictions, targets)).mean()
+    errors, unit = _in_a_unit(_errors("mean_absolute_error", predictions, targets))
+    return jnp.abs(errors).mean() * unit
 
 
 def r2_score(predictions: Array, targets: Array) -> Array:
@@ -94,3 +96,11 @@ def _errors(function, predictions, targets):
     _checks.same_shape(function, predictions=predictions, targets=targets)
     wide = _checks.wide(jnp.result_type(predictions))
     return jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
+
+
+def _in_a_unit(errors):
+    """Errors over a power of two near the largest of them, and it: no sum of those overflows."""
+    _, exponent = jnp.frexp(jnp.abs(errors).max(initial=0))
+    # Not the largest power, by whose inverse, a subnormal number, XLA would multiply.
+    unit = jnp.ldexp(jnp.ones((), errors.dtype), jnp.clip(exponent - 2, -126, 126))
+    return errors / unit, unit

@@ -334,7 +334,8 @@ def _places(function, time, length):
             f"{function}: a sequence must have at most {length} steps, got {time}. Cut it, or "
             "build the network with a larger length."
         )
-    return jnp.arange(time)
+    with jax.ensure_compile_time_eval():  # so that their waves are constants, and not computed
+        return jnp.arange(time)
 
 
 def _padding(function, ids, lengths):
