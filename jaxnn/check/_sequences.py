@@ -80,6 +80,13 @@ def _both_ways(kernel_i, bias, kernel_h, xs):
     return [y for pair in zip(forward, backward, strict=True) for side in pair for y in side]
 
 
+def _twice(kernel_i, bias, kernel_h, xs):
+    """The same layer upon itself."""
+    along = _along(_rnn_step)
+    below = parts(along(kernel_i, bias, kernel_h, xs), len(xs))
+    return along(kernel_i, bias, kernel_h, below)
+
+
 def _params(bias_in, kernel_i, bias, kernel_h):
     """In the layout of Flax, which keeps the bias in `bias_in`."""
     params = {"dense_i": {"kernel": kernel_i}, "dense_h": {"kernel": kernel_h}}
@@ -155,6 +162,19 @@ def _bidirectional():
     return lambda *args: layers.bidirectional(layers.simple_rnn, tree(*args[:3]), args[3]), (
         pulled_back
     )
+
+
+def _stacked():
+    def tree(*params):
+        layer = _params("dense_i", *params)
+        return {"layer_0": layer, "layer_1": layer}
+
+    def pulled_back(g, *args):
+        grads, in_xs = layers.stacked_vjp(g, layers.simple_rnn, tree(*args[:3]), args[3])
+        each = (_arrays("dense_i", grads[name]) for name in ("layer_0", "layer_1"))
+        return *(a + b for a, b in zip(*each, strict=True)), in_xs
+
+    return lambda *args: layers.stacked(layers.simple_rnn, tree(*args[:3]), args[3]), pulled_back
 
 
 # On one tree of five nodes behind a place of padding: two leaves under a node that stands
@@ -248,6 +268,7 @@ def entries():
             normal(*kernels(3), state, (3, 2), count=4), 5,
         ),
         layer("bidirectional", _bidirectional(), _both_ways, along(1), 4, forward=False),
+        layer("stacked", _stacked(), _twice, along(1), 4, forward=False),
         layer("tree_rnn", _of_tree_rnn(), _tree_rnn, along(1, len(DEPTHS)), 4),
         layer("tree_lstm", _of_tree_lstm(), _tree_lstm, along(4, len(DEPTHS)), 4),
     ]  # fmt: skip
