@@ -100,13 +100,14 @@ class Block:
 
     def _closed(self, arrays):
         """The closed form, one row of the Jacobian for each output."""
-        if not self.pulled_back:
+        pull = self.pulled_back
+        if not pull:
             return {}
         like = jax.eval_shape(self.f, *(a[0] for a in arrays))
         basis = jnp.eye(like.size, dtype=like.dtype).reshape(like.size, *like.shape)
 
         def rows(*args):
-            pulled = jax.vmap(lambda g: self.pulled_back(g, *args))(basis)
+            pulled = jax.vmap(lambda g: pull(g, *args))(basis)
             return jnp.concatenate([p.reshape(len(basis), -1) for p in pulled], -1)
 
         return {"closed form": ("first", jax.vmap(rows))}
@@ -138,7 +139,9 @@ class Block:
 
 def layer(name, pair, truth, examples, wrt=1, **options):
     """A sum of products, `pair` being its function and closed form: within 1e-6 of the largest."""
-    return Block("layers." + name, *pair, truth, examples, wrt, "relative", 1e-6, **options)
+    f, pulled_back = pair
+    unit, bound = "relative", 1e-6
+    return Block("layers." + name, f, pulled_back, truth, examples, wrt, unit, bound, **options)
 
 
 # What was flushed to 0 on the way may be missing from a sum: a few of the tiniest numbers.

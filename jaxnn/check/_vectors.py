@@ -54,9 +54,10 @@ def sized(*shapes, powers, count=8):
     def draw(settings):
         random = np.random.default_rng(settings.seed + 1)
         arrays = normal(*shapes, count=count)(settings)
+        units = [10.0 ** random.uniform(low, high, len(arrays[0])) for low, high in powers]
         return tuple(
-            (a * 10.0 ** random.uniform(*power, (len(a),) + (1,) * (a.ndim - 1))).astype(np.float32)
-            for a, power in zip(arrays, powers, strict=True)
+            (a * unit.reshape(-1, *[1] * (a.ndim - 1))).astype(np.float32)
+            for a, unit in zip(arrays, units, strict=True)
         )
 
     return draw
