@@ -146,7 +146,7 @@ def from_largest(x, axis):
     The error counts: exp makes of half a unit in the last place of -60 thirty of its own.
     """
     x = rounded(x)  # or the largest is not recognized
-    top = x.max(axis, keepdims=True)
+    top = x.max(axis, keepdims=True, initial=-jnp.inf)  # of nothing, too
     below, error = exact_difference(x, jnp.where(top == -jnp.inf, 0, top))
     return below, error, jnp.exp(below) * (1 + error)
 

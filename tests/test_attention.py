@@ -338,3 +338,10 @@ def encoded(lengths):
     net = networks.transformer_encoder(5, 2, **SIZES)
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(net.init, KEY))
     return net.apply(params, jnp.zeros((2, 3), int), lengths=lengths)
+
+
+def test_without_any_key_there_is_nothing_to_take():
+    q, none = jnp.ones((3, 1, 4)), jnp.ones((0, 1, 4))
+    attend = lambda q: layers.scaled_dot_product_attention(q, none, none)
+    np.testing.assert_array_equal(attend(q), jnp.zeros((3, 1, 4)))
+    np.testing.assert_array_equal(jax.grad(lambda q: attend(q).sum())(q), jnp.zeros_like(q))

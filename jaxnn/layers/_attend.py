@@ -1,10 +1,10 @@
 r"""Attention itself: weights from logits that may leave the range, and the mean they take.
 
 Queries of 1e30 and keys of 1e30 are floats, but not their product; that of the largest is 1e76.
-The softmax of such logits is a number all the same. So where a row of logits has left the range,
-each query is divided by a power of two that keeps its logits within, which is exact, and their
-distance from the largest is multiplied by it again where the exponential is taken: what then
-overflows has weight 0. It is seen by the largest logit of each row, so usual inputs pay nothing.
+The softmax of such logits is a number all the same. So each query is divided by a power of two
+that keeps its logits within, which is exact, and their distance from the largest is multiplied by
+it again where the exponential is taken: what then overflows has weight 0. The power is 1 for usual
+inputs. It is always there, because to branch costs more: of a branch, `vmap` runs both sides.
 """
 
 import jax
@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn import _checks, _exact
-from jaxnn.activations import softmax
 
 
 # Jitted, so that outside of `jit` it is one program too.
@@ -64,29 +63,17 @@ def weights(q: Array, k: Array, seen: Array | None) -> Array:
 
 
 def _weights(q, k, seen):
-    scores = _products(q * q.shape[-1] ** -0.5, k)
-    P = softmax(scores, -1, seen)
-    if not scores.size:
-        return P
-    top = scores if seen is None else jnp.where(seen, scores, -jnp.inf)
-    lost = ~jnp.isfinite(top.max(-1))
-    if seen is not None:
-        lost &= seen.any(-1)
-    with jax.named_scope("softmax"):
-        return lax.cond(lost.any(), lambda: _of_huge(q, k, seen), lambda: P)
-
-
-def _of_huge(q, k, seen):
     down, up = _powers_of_two(q, k)
     scores = _products(q * q.shape[-1] ** -0.5 * down * down, k)
-    if seen is not None:
-        scores = jnp.where(seen, scores, -jnp.inf)
-    down, up = (jnp.moveaxis(power, -4, -2) for power in (down, up))
-    below, error, _ = _exact.from_largest(scores, -1)
-    # The error counts where the powers are 1. Elsewhere what is near the largest has none.
-    e = jnp.exp(below * up) * (1 + error * down)
-    total = e.sum(-1, keepdims=True)
-    return e / jnp.where(total == 0, 1, total)
+    with jax.named_scope("softmax"):
+        if seen is not None:
+            scores = jnp.where(seen, scores, -jnp.inf)
+        down, up = (jnp.moveaxis(power, -4, -2) for power in (down, up))
+        below, error, _ = _exact.from_largest(scores, -1)
+        # The error counts where the powers are 1. Elsewhere what is near the largest has none.
+        e = jnp.exp(below * up) * (1 + error * down)
+        total = e.sum(-1, keepdims=True)
+        return e / jnp.where(total == 0, 1, total)
 
 
 def _powers_of_two(q, k):
