@@ -12,6 +12,8 @@ from jaxnn import callbacks, losses, networks, optimizers
 from jaxnn.serialization import load
 from jaxnn.training import make_fit, run, supervised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""

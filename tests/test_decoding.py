@@ -10,6 +10,8 @@ import pytest
 from jaxnn import losses, metrics
 from jaxnn.decoding import ctc_beam_search, ctc_greedy
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 T, K = 5, 3
 PATHS = np.array(list(itertools.product(range(K), repeat=T)))
 

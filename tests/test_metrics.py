@@ -10,6 +10,8 @@ import sklearn.metrics as sk
 
 from jaxnn import metrics
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype(np.float32)
 LABELS = RANDOM.integers(0, 7, 200)

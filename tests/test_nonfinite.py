@@ -8,6 +8,8 @@ import pytest
 from jaxnn import diagnostics, layers, losses, networks, optimizers, training
 from jaxnn.activations import softmax
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 find = diagnostics.first_nonfinite
 

@@ -9,6 +9,8 @@ from jaxnn import networks
 from jaxnn.networks import som_batch_step, som_from_plane, som_step
 from jaxnn.training import run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 X = jax.random.uniform(KEY, (60, 2))
 LINE = {"codebook": jnp.array([[[0.0], [1.0], [5.0]]])}

@@ -11,6 +11,8 @@ import pytest
 from jaxnn import sharding
 from jaxnn.training import run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ON_TWO_DEVICES = """
     import re
     import chex, jax, jax.numpy as jnp, numpy as np

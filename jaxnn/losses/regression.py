@@ -185,9 +185,8 @@ def log_cosh_grad(predictions: Array, targets: Array) -> Array:
 def _log_cosh(r):
     a = jnp.abs(r)
     m = _exact.expm1(-jnp.minimum(a, 1))
-    near = jnp.log1p(m**2 / (2 * (1 + m)))  # cosh(r) - 1 = m^2 / (2 (1 + m))
-    far = a - math.log(2) + jnp.log1p(jnp.exp(-2 * a))
-    return jnp.where(a < 1, near, far)
+    near, far = m**2 / (2 * (1 + m)), jnp.exp(-2 * a)  # cosh(r) - 1, and what a - ln 2 lacks
+    return jnp.where(a < 1, 0, a - math.log(2)) + jnp.log1p(jnp.where(a < 1, near, far))
 
 
 # Installed because it is exact, and so is the next derivative, which autodiff loses from
