@@ -17,14 +17,15 @@ ROOT = Path(jaxnn.__file__).parent
 # A module may import those named, besides the standard library. Groups stand in layers: what
 # is below knows nothing of what is above.
 BASE = {"jax", "optax", "jaxnn._checks"}
-FOUNDATION = BASE | {"jaxnn._exact"}
+FOUNDATION = BASE | {"jaxnn._exact", "jaxnn._rounding"}
 BLOCKS = FOUNDATION | {
     "jaxnn.activations", "jaxnn.initializers", "jaxnn.metrics", "jaxnn.regularizers",
     "jaxnn.optimizers",
 }  # fmt: skip
 ALLOWED = {
     "_checks": {"jax", "chex"},
-    "_exact": {"jax", "numpy"},
+    "_rounding": {"jax", "numpy"},
+    "_exact": {"jax", "numpy", "jaxnn._rounding"},
     "_program": {"jax"},
     "activations": FOUNDATION | {"jaxnn.activations"},
     "initializers": FOUNDATION,

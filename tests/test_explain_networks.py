@@ -70,9 +70,13 @@ def explained(name):
 
 # A map is not learned by gradients.
 BY_GRADIENT = sorted(set(NETWORKS) - {"self_organizing_map"})
+# The tests of one network share a worker, and with it the table.
+each_network = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BY_GRADIENT]
+)
 
 
-@pytest.mark.parametrize("name", BY_GRADIENT)
+@each_network
 def test_gradients_of_every_network_are_those_of_jax(name):
     table, value, (grads, x_grad) = explained(name)
     same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
@@ -94,7 +98,7 @@ def at(tree, path):
     return tree
 
 
-@pytest.mark.parametrize("name", BY_GRADIENT)
+@each_network
 def test_tables_of_every_network_are_whole(name):
     table = explained(name)[0]
     assert not re.search(r"[\\{}]|<[\w/]|\bNone\b", str(table))
@@ -125,7 +129,7 @@ def total(terms):
     return eval(text, {"arrays": arrays})
 
 
-@pytest.mark.parametrize("name", BY_GRADIENT)
+@each_network
 def test_rules_with_numbers_give_the_value(name):
     sections = explained(name)[0]._written.sections
     put_in = [e for _, equations in sections for e in equations if e.terms]

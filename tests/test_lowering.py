@@ -63,6 +63,7 @@ def test_a_step_of_training_of_every_network(name):
     lower(program, KEY, inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", each_block())
 def test_every_block_its_closed_form_and_the_gradient_that_is_installed(f):
     for case in (case for case in CASES[f] if not case.edge):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _exact, _rounding
 
 __all__ = [
     "glu", "glu_vjp", "log_softmax", "log_softmax_vjp", "maxout", "maxout_vjp", "softmax",
@@ -61,7 +61,7 @@ def _masked(name, x, axis, where=None):
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _softmax(x, axis):
-    _, _, e = _exact.from_largest(x, axis)
+    _, _, e = _rounding.from_largest(x, axis)
     total = e.sum(axis, keepdims=True)
     return e / jnp.where(total == 0, 1, total)
 
@@ -69,7 +69,7 @@ def _softmax(x, axis):
 def _softmax_jacobian(t, x, axis):
     """The Jacobian of softmax, which is symmetric, times t."""
     s = _softmax(x, axis)
-    return s * _exact.centred(t, s, axis)
+    return s * _rounding.centred(t, s, axis)
 
 
 def softmax_vjp(
@@ -117,8 +117,8 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _log_softmax(x, axis):
-    below, error, e = _exact.from_largest(x, axis)
-    others, _ = _exact.others(e, below == 0, axis)
+    below, error, e = _rounding.from_largest(x, axis)
+    others, _ = _rounding.others(e, below == 0, axis)
     return below + (error - jnp.log1p(others))
 
 
@@ -128,7 +128,7 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
 
     def pull(g, x):
         s = _softmax(x, axis)
-        for _ in range(2):  # as `_exact.centred`, transposed
+        for _ in range(2):  # as `_rounding.centred`, transposed
             g = g - s * g.sum(axis, keepdims=True)
         return g
 
@@ -139,7 +139,7 @@ def log_softmax_vjp(g: ArrayLike, x: ArrayLike, axis: int = -1) -> Array:
 @_log_softmax.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (x,) = primals
-    return _log_softmax(x, axis), _exact.centred(tangents[0], _softmax(x, axis), axis)
+    return _log_softmax(x, axis), _rounding.centred(tangents[0], _softmax(x, axis), axis)
 
 
 def maxout(x: ArrayLike, pieces: int) -> Array:
@@ -172,7 +172,7 @@ def maxout(x: ArrayLike, pieces: int) -> Array:
 
 def _is_top(x, axis):
     """True at the largest entry along `axis`, the first of equals."""
-    x = _exact.rounded(x)  # or it may differ from itself
+    x = _rounding.rounded(x)  # or it may differ from itself
     places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
     largest = (x == x.max(axis, keepdims=True)) | jnp.isnan(x)
     # Two plain reductions: XLA's argmax is slow on CPU.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _rounding
 
 
 # Jitted, so that outside of `jit` it is one program too.
@@ -42,7 +42,7 @@ def _attend_jvp(primals, tangents):
 
 def softmax_pull(g: Array, P: Array) -> Array:
     """The Jacobian of softmax at the weights P, which is symmetric, times g."""
-    return P * _exact.centred(g, P, -1)
+    return P * _rounding.centred(g, P, -1)
 
 
 def within_range(v: Array) -> tuple[float, Array]:
@@ -69,7 +69,7 @@ def _weights(q, k, seen):
         if seen is not None:
             scores = jnp.where(seen, scores, -jnp.inf)
         down, up = (jnp.moveaxis(power, -4, -2) for power in (down, up))
-        below, error, _ = _exact.from_largest(scores, -1)
+        below, error, _ = _rounding.from_largest(scores, -1)
         # The error counts where the powers are 1. Elsewhere what is near the largest has none.
         e = jnp.exp(below * up) * (1 + error * down)
         total = e.sum(-1, keepdims=True)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _rounding
 from jaxnn.initializers import Initializer, glorot_uniform
 from jaxnn.layers._attend import (
     allowed,
@@ -351,7 +351,7 @@ def _waves(positions, count, base, dtype):
         return jnp.asarray(np.cos(angles), dtype), jnp.asarray(np.sin(angles), dtype)
     t = positions[..., None, None].astype(dtype)
     high = rates.astype(dtype)
-    angle, error = _exact.product(t, high)
+    angle, error = _rounding.product(t, high)
     error = error + t * (rates - high).astype(dtype)
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     turn, small = 1 - error * error / 2, error * (1 - error * error / 6)  # of what is small

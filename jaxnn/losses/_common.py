@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks
-from jaxnn._exact import exact_difference as exact_difference
 from jaxnn._exact import install as install
+from jaxnn._rounding import exact_difference as exact_difference
 
 
 def inputs(function: str, /, **arrays) -> tuple[list[Array], jnp.dtype]:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _rounding
 from jaxnn.losses._common import along_rows, exact_difference, install
 
 
@@ -24,18 +24,18 @@ def exponentials(z):
     keep every digit of what the others add to it. Also returns where it stands, if it is one:
     of equal ones, all but one are others.
     """
-    z = _exact.rounded(z)  # or the largest is not recognized
+    z = _rounding.rounded(z)  # or the largest is not recognized
     largest = z.max(-1, keepdims=True)
     below, error = exact_difference(z, jnp.maximum(largest, jnp.finfo(z.dtype).min))
     powers = jnp.exp(below) * (1 + error)
-    others, count = _exact.others(powers, below == 0, -1)
+    others, count = _rounding.others(powers, below == 0, -1)
     return below, error, powers, others, (below == 0) & (count == 1)
 
 
 def cross_entropy_slope(z, y):
     """softmax(z) sum(y) - y."""
     _, _, *softmax = exponentials(z)
-    rest, total = _exact.sums(-1, jnp.where(softmax[-1], 0, y), y)
+    rest, total = _rounding.sums(-1, jnp.where(softmax[-1], 0, y), y)
     return _possible(z) * surplus(softmax, y, total, rest)
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _exact, _rounding
 from jaxnn.losses._common import (
     along_rows,
     distributions,
@@ -319,7 +319,7 @@ install(
 @jax.custom_jvp
 def _wrong_to(z, gamma):
     """sigmoid(-z)^gamma = exp(-gamma z) exp(-gamma log(1 + exp(-z))), of which z > 0 has both."""
-    steep, error = _exact.product(gamma, jnp.minimum(-z, 0))
+    steep, error = _rounding.product(gamma, jnp.minimum(-z, 0))
     flat = jnp.log1p(jnp.exp(-jnp.abs(z)))
     return jnp.exp(steep) * (1 + error) * jnp.exp(-gamma * flat)
 

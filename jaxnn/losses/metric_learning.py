@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _rounding
 from jaxnn.losses._common import (
     along_rows,
     fractions,
@@ -299,7 +299,7 @@ def _perpendicular(y, x, xx):
     What is subtracted first is exact: a product and its rounding error.
     """
     part = (x * y).sum(-1, keepdims=True) / xx
-    parallel, error = _exact.product(part, x)
+    parallel, error = _rounding.product(part, x)
     rest = (y - parallel) - error
     return rest - x * ((x * rest).sum(-1, keepdims=True) / xx)
 
