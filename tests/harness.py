@@ -251,13 +251,13 @@ def each_case(further=()):
 def assert_near(narrow, truth, dtype, largest=0.0):
     """Within sixteen roundings of the truth, on the scale of the whole array.
 
-    An array that is 0 (in float64 at most 1e-15), as the gradient of the bias of keys is, sums
-    what cancels: there on the scale of the `largest` beside it.
+    An array that is next to nothing beside the `largest`, as the gradient of the bias of keys is,
+    which is 0, sums what cancels: there on the scale of the largest.
     """
     eps = float(jnp.finfo(dtype).eps)
     truth = np.asarray(truth, np.float64)
     scale = np.abs(truth).max(initial=0)
-    scale = scale if scale > 1e-15 else largest
+    scale = scale if scale > 1e-6 * largest else largest
     np.testing.assert_allclose(
         np.asarray(narrow, np.float64), truth, rtol=16 * eps, atol=max(16 * eps * scale, 1e-15)
     )
