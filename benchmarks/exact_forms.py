@@ -21,6 +21,8 @@ REASONS = {
     "log_softmax": "a second sum, of all but the largest: else 2e-9 is rounded to 0",
     "categorical_cross_entropy": "sums without the largest, and the labels are checked",
     "sparse_categorical_cross_entropy": "sums without the largest, and the labels are checked",
+    "ctc, 50 frames of 20 classes": "what each frame rounds off is carried along",
+    "ctc where the labels are all but certain": "a second recursion, of all that is misread",
 }
 
 
@@ -39,6 +41,22 @@ def pairs():
     def dense(n):
         x, labels = rows(n)
         return x, jax.nn.one_hot(labels, 10)
+
+    def noise(n):
+        z = one(n)[0].reshape(-1, 50, 20)
+        return z, jax.random.randint(jax.random.key(1), (len(z), 10), 1, 20)
+
+    def confident(n):
+        z, labels = noise(n)
+        path = jnp.zeros(z.shape[:2], int).at[:, 2:42:4].set(labels)
+        return z + 20 * jax.nn.one_hot(path, 20), labels
+
+    def our_ctc(z, labels):
+        frames, counts = (jnp.full(len(z), x.shape[1]) for x in (z, labels))
+        return loss.ctc(z, labels, frames, counts)
+
+    def their_ctc(z, labels):
+        return o.ctc_loss(z, jnp.zeros(z.shape[:2]), labels, jnp.zeros(labels.shape))
 
     return {
         "sigmoid": (a.sigmoid, nn.sigmoid, one),
@@ -72,6 +90,8 @@ def pairs():
             o.softmax_cross_entropy_with_integer_labels,
             rows,
         ),
+        "ctc, 50 frames of 20 classes": (our_ctc, their_ctc, noise),
+        "ctc where the labels are all but certain": (our_ctc, their_ctc, confident),
     }
 
 

@@ -119,24 +119,64 @@ def test_equals_the_recursion_at_any_lengths(seed, frames, label, spread):
 def test_long_sequences_keep_their_digits():
     """A thousand frames of noise: logarithms as large as the loss would cost four digits."""
     random = np.random.default_rng(2)
-    z = random.normal(size=(2, 1200, 12)).astype(np.float32)
+    z = random.normal(size=(3, 1200, 12)).astype(np.float32)
     z[1] *= 8
-    labels = random.integers(1, 12, (2, 90))
+    labels = random.integers(1, 12, (3, 90))
+    z[2, np.arange(1, 1200, 13)[:90], labels[2]] += 24  # all but certain
+    z[2, :, 0] += 12
     loss, slope = computed(z, labels)
-    for i in range(2):
+    assert loss[2] < 0.5
+    for i in range(3):
         value, gradient = recursion(z[i], labels[i])
         assert abs(float(loss[i]) - value) <= 2 * np.spacing(np.float32(value))
-        np.testing.assert_allclose(slope[i], gradient, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(slope[i], gradient, rtol=0, atol=2e-6 * min(1, value))
+
+
+def misreadings(z, label, blank=0):
+    """Loss and gradient by going through every path that reads something else: no cancelling."""
+    y = np.exp(log_softmax(z))
+    paths = np.array(list(itertools.product(range(z.shape[1]), repeat=len(z))))
+    read = lambda path: [k for k, _ in itertools.groupby(path) if k != blank] == list(label)
+    wrong = paths[[not read(path) for path in paths]]
+    each = y[np.arange(len(z)), wrong].prod(-1)
+    total = each.sum()
+    seen = np.stack([[(each * (at == k)).sum() for k in range(z.shape[1])] for at in wrong.T])
+    return -np.log1p(-total), (seen - y * total) / (1 - total)
+
+
+def confident(random, label, frames=5, classes=4):
+    """Logits of a path that reads the label, and at some frames as likely of what is next to it."""
+    path = [0, label[0], 0, label[1], 0]
+    z, high = random.normal(size=(frames, classes)), random.uniform(1, 40)
+    z[np.arange(frames), path] += high
+    for t, k in ((0, label[0]), (2, label[0]), (4, label[1])):
+        z[t, k] += high * random.integers(0, 2)
+    return z.astype(np.float32)
 
 
 def test_confident_readings_keep_their_digits():
-    """Where the labels are all but certain: softmax less posterior is a difference of ones."""
-    z = 22 * np.eye(5)[np.array([0, 1, 1, 0, 2, 0, 2, 0])][None]
-    loss, slope = computed(z, [[1, 2, 2]])
-    value, gradient = recursion(z[0], [1, 2, 2])
-    assert 0 < value < 1e-8
-    np.testing.assert_allclose(loss[0], value, rtol=1e-5)
-    np.testing.assert_allclose(slope[0], gradient, rtol=1e-5, atol=1e-15)
+    """Softmax less posterior is a difference of ones, and P a sum of halves that is nearly 1."""
+    random = np.random.default_rng(3)
+    labels = np.resize([[1, 2], [1, 1], [3, 1]], (60, 2))
+    z = np.stack([confident(random, label) for label in labels])
+    loss, slope = computed(z, labels)
+    wanted = [misreadings(*one) for one in zip(z, labels, strict=True)]
+    assert sum(value < 1e-8 for value, _ in wanted) > 10
+    assert sum(0.1 < value < 1 for value, _ in wanted) > 4  # on both sides of P = 1/2
+    for i, (value, gradient) in enumerate(wanted):
+        assert abs(float(loss[i]) - value) <= 8 * np.spacing(np.float32(value))
+        error = abs(np.asarray(slope[i], float) - gradient).max()
+        assert error <= 1e-6 * abs(gradient).max()
+
+
+def test_confident_and_other_readings_under_vmap():
+    """Where a branch becomes a choice."""
+    random = np.random.default_rng(8)
+    z = np.stack([confident(random, [1, 2]), random.normal(size=(5, 4)).astype(np.float32)])
+    one = lambda z: losses.ctc(z, jnp.array([1, 2]), 5, 2)
+    both = jax.jit(jax.vmap(jax.value_and_grad(one)))(z)
+    for one, other in zip(both, computed(z, [[1, 2], [1, 2]]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-12)
 
 
 # Of torch.nn.functional.ctc_loss, PyTorch 2.13.0, in float64: losses, and the gradient at frame 5.
@@ -230,11 +270,12 @@ def test_short_floats_are_rounded_once():
             equal(one, other.astype(dtype))
 
 
-def test_second_derivatives_where_paths_tie():
-    """All classes equally likely, as at the start of a training, and some impossible."""
+def test_second_derivatives():
+    """All classes equally likely, as at the start of a training; some impossible; one read."""
     with jax.enable_x64(True):
         rest = READ, TIMES, COUNTS
         z = jnp.zeros((3, 9, 5)).at[1, :, 3].set(-INF)
+        z = z.at[0, jnp.arange(9), jnp.array([0, 1, 3, 0, 3, 2, 2, 0, 0])].set(5)  # P > 1/2
         direction = jnp.asarray(WAVES)
 
         @jax.jit

@@ -24,8 +24,7 @@ The promise, in float32:
   cancel (a Poisson loss or a divergence that crosses 0, a soft label that is met exactly, two
   distances, or a distance and its margin), ULP are those of the largest term;
 - losses that compare whole rows or sequences (contrastive, triplet, cosine_distance, info_nce,
-  projected_cross_entropy, weighted_mean): errors within 1e-6 of the largest entry; of ctc,
-  within 1e-6 of the largest entry or of 1, if that is larger;
+  ctc, projected_cross_entropy, weighted_mean): errors within 1e-6 of the largest entry;
 - norms, attention, recurrent layers and what else sums: errors within 1e-6 of the largest
   entry, for inputs from 1e-30 to 3e38, and offsets up to a million standard deviations. Where
   attention has logits beyond 3e38, which no float32 holds, it is held to the same ("huge");

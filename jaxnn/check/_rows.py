@@ -212,11 +212,26 @@ def _smooth_labels(y):
 
 
 def _sequences(settings):
-    """Logits `[frames, classes]` of every scale, and two labels, equal ones and others."""
+    """Logits `[frames, classes]` of every scale, and two labels, equal ones and others.
+
+    Every other one is all but certain of the labels, but at its second frame of two classes alike.
+    """
     random = np.random.default_rng(settings.seed)
-    n = 6 if settings.quick else 24
+    n = 8 if settings.quick else 48
     z = random.normal(size=(n, 4, 3)) * np.exp2(random.uniform(-4, 5, (n, 1, 1)))
-    return z.astype(np.float32), random.integers(1, 3, (n, 2)).astype(np.int32)
+    labels = random.integers(1, 3, (n, 2))
+    sure = random.normal(size=(n, 4, 3))
+    rows, high = np.arange(n), random.uniform(3, 40, n)
+    for t, k in (
+        (0, labels[:, 0]),
+        (1, labels[:, 0]),
+        (1, 0 * rows),
+        (2, 0 * rows),
+        (3, labels[:, 1]),
+    ):
+        sure[rows, t, k] += high
+    z[::2] = sure[::2]
+    return z.astype(np.float32), labels.astype(np.int32)
 
 
 def readings(time, classes):
@@ -381,8 +396,6 @@ def entries():
             p + "ctc", _one_sequence(l.ctc),
             lambda g, *args: (g * _one_sequence(l.ctc_grad)(*args),),
             ctc, _sequences, unit="relative", bound=1e-6,
-            # The gradient is a difference of probabilities, and the loss one of sums of them.
-            terms=lambda z, labels: {"value": 1.0, "first": 1.0},
         ),
         Block(
             p + "projected_cross_entropy",

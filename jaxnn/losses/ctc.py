@@ -42,14 +42,19 @@ the cross entropy.
 **In floating point** products over T frames vanish, so \( \alpha \) and \( \beta \) are kept as
 logarithms, these near zero, where they have most digits, by taking away their maximum at each
 frame; and what each step rounds off is carried along beside them. The offsets make the loss,
-and cancel in \( p_t \).
+and cancel in \( p_t \). Where P is above 1/2, its logarithm and y - p would be what rounding left
+of numbers near 1; there both are computed from what is misread, as `_misread.py` says.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn import _checks
+from jaxnn._rounding import sums
+from jaxnn.losses import _misread, _paths
 from jaxnn.losses._common import constant, exact_difference, exact_sum, inputs
 from jaxnn.losses._softmax import exponentials, surplus
 
@@ -94,7 +99,7 @@ def ctc(
     """
     arguments, dtype = _prepared("ctc", logits, labels, logit_lengths, label_lengths, blank)
     with jax.named_scope("ctc"):
-        return jnp.vectorize(_ctc, signature=f"{_ONE}->()")(*arguments).astype(dtype)
+        return _over_sequences(_ctc, arguments).astype(dtype)
 
 
 def ctc_grad(
@@ -107,30 +112,35 @@ def ctc_grad(
     """
     arguments, dtype = _prepared("ctc_grad", logits, labels, logit_lengths, label_lengths, blank)
     with jax.named_scope("ctc_grad"):
-        slope = jnp.vectorize(_loss_and_slope, signature=f"{_ONE}->(),(t,k)")(*arguments)[1]
+        slope = _over_sequences(lambda *sequences: _loss_and_slope(*sequences)[1], arguments)
     return slope.astype(dtype)
 
 
-# Below, one sequence: logits [t, k], the 2L + 1 positions [s], how many frames, which position
-# is last, and whether labels and lengths are right. Logarithms are pairs: a number, and what
-# rounding has lost of it so far.
-_ONE = "(t,k),(s),(),(),()"
+def _over_sequences(f, arguments):
+    """`f` of arguments that have one leading axis, whatever these have."""
+    *_, right = arguments
+    rows = right.shape
+    flat = lambda x: x.reshape(math.prod(rows), *x.shape[len(rows) :])
+    out = f(*map(flat, arguments))
+    return out.reshape(*rows, *out.shape[1:])
+
+
+# Of sequences: logits [b, t, k], the 2L + 1 positions [b, s], and [b] how many frames, which
+# position is last, and whether labels and lengths are right.
 
 
 @jax.custom_jvp
 def _ctc(z, positions, frames, last, right):
-    return _forward(*_read(z, positions, frames)[:3], positions, last, right)[0]
+    read = jax.vmap(_read)(z, positions, frames)
+    loss = jax.vmap(lambda *one: _forward(*one)[0])(read, positions, last, right)
+    return _refined(_misread.loss, loss, loss, read, positions, last)
 
 
 def _loss_and_slope(z, positions, frames, last, right):
-    on, emissions, costs, softmax = _read(z, positions, frames)
-    loss, alphas = _forward(on, emissions, costs, positions, last, right)
-    betas = _backward(on, emissions, positions, last)
-    posterior = _posterior(alphas, betas, positions, z.shape[-1])
-    rest = jnp.where(softmax[-1], 0, posterior).sum(-1, keepdims=True)
-    slope = surplus(softmax, posterior, 1, rest)
-    slope = jnp.where(on[:, None] & (loss < jnp.inf), slope, 0)
-    return loss, jnp.where(jnp.isnan(loss), jnp.nan, slope)
+    read = jax.vmap(_read)(z, positions, frames)
+    found = jax.vmap(_by_logarithms)(read, positions, last, right)
+    found = _refined(_misread.loss_and_shares, found[0], found, read, positions, last)
+    return found[0], jax.vmap(_slope)(read, positions, *found)
 
 
 # Installed because it costs one pass back instead of a differentiated scan, is finite where
@@ -138,7 +148,51 @@ def _loss_and_slope(z, positions, frames, last, right):
 @_ctc.defjvp
 def _ctc_jvp(primals, tangents):
     loss, slope = _loss_and_slope(*primals)
-    return loss, (slope * tangents[0]).sum()
+    return loss, (slope * tangents[0]).sum((-1, -2))
+
+
+def _refined(f, loss, rough, read, positions, last):
+    """What logarithms found, and `f` of sequences that are likely to be read, if there are any."""
+    on, _, _, softmax = read
+    # Out of the branch, in which XLA on CPU uses one core.
+    spoken = jax.vmap(_misread.spoken)(softmax, positions)
+    sure = loss < 0.69  # where P is above 1/2
+
+    def exact(rough):
+        choose = lambda a, b: jnp.where(sure.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+        return jax.tree.map(choose, jax.vmap(f)(on, spoken, positions, last), rough)
+
+    return lax.cond(sure.any(), exact, lambda rough: rough, rough)
+
+
+# Below, one sequence. Logarithms are pairs: a number, and what rounding has lost of it so far.
+
+
+def _by_logarithms(read, positions, last, right):
+    """The loss, and of its slope a factor, and what positions and unnamed classes have in it."""
+    on, emissions, *_ = read
+    loss, alphas = _forward(read, positions, last, right)
+    posterior = _posterior(alphas, _backward(on, emissions, positions, last))
+    one = jnp.ones_like(loss)
+    return loss, one, posterior, jnp.zeros_like(posterior[:, 0])
+
+
+def _slope(read, positions, loss, factor, shares, unnamed):
+    """Softmax less the posterior of each class, or, by a factor below 0, what is misread.
+
+    The posterior sums to 1; what is misread, to less.
+    """
+    on, _, _, softmax = read
+    powers, others, top = softmax
+    classes = powers.shape[-1]
+    share = (
+        powers / (1 + others) * unnamed[:, None] * _paths.unnamed(positions, classes, powers.dtype)
+    )
+    share += _paths.by_class(shares, positions, classes)
+    rest, total = sums(-1, jnp.where(top, 0, share), share)
+    slope = factor * surplus(softmax, share, jnp.where(factor < 0, total, 1), rest)
+    slope = jnp.where(on[:, None] & (loss < jnp.inf), slope, 0)
+    return jnp.where(jnp.isnan(loss), jnp.nan, slope)
 
 
 def _read(z, positions, frames):
@@ -152,61 +206,47 @@ def _read(z, positions, frames):
     return on, (below[:, positions], error[:, positions]), jnp.log1p(softmax[1])[:, 0], softmax
 
 
-def _forward(on, emissions, costs, positions, last, right):
+def _forward(read, positions, last, right):
     """The loss, and log alpha after each frame, less what all its positions share."""
-    skips = _skips(positions)
+    on, emissions, costs, _ = read
+    skips = _paths.skips(positions)
 
     def step(state, frame):
         alpha, total = state
         on, emission, cost = frame
-        arrived = _plus(_over_neighbours(alpha, skips, 1), emission)
+        arrived = _paths.plus(_over_neighbours(alpha, skips, 1), emission)
         alpha, largest = _near_zero(arrived)
-        new = alpha, _plus(total, exact_difference(cost, largest))
-        return _select(on, new, state), _select(on, alpha, state[0])
+        new = alpha, _paths.plus(total, exact_difference(cost, largest))
+        return _paths.select(on, new, state), _paths.select(on, alpha, state[0])
 
     zero = jnp.zeros((), costs.dtype)
     start = _certain(jnp.arange(len(positions)) == 0, zero), (zero, zero)
     (alpha, (total, lost)), alphas = lax.scan(step, start, (on, emissions, costs))
-    ends = jnp.where(_ends(positions, last), alpha[0], -jnp.inf)
-    read, read_lost = _over_neighbours((ends, alpha[1]), skips & False, 1)
-    loss = (total - read[last]) + (lost - read_lost[last])
+    ends = jnp.where(_paths.ends(positions, last), alpha[0], -jnp.inf)
+    end, end_lost = _over_neighbours((ends, alpha[1]), skips & False, 1)
+    loss = (total - end[last]) + (lost - end_lost[last])
     return jnp.where(right, jnp.maximum(loss, 0), jnp.nan), alphas
 
 
 def _backward(on, emissions, positions, last):
     """Log beta after each frame, less what all its positions share."""
-    skips = _moved(_skips(positions), -2, False)
+    skips = _paths.neighbours(_paths.skips(positions), -1, False)[1]
 
     def step(beta, frame):
         on, emission = frame
-        before = _over_neighbours(_plus(beta, emission), skips, -1)
-        return _select(on, _near_zero(before)[0], beta), beta
+        before = _over_neighbours(_paths.plus(beta, emission), skips, -1)
+        return _paths.select(on, _near_zero(before)[0], beta), beta
 
-    end = _certain(_ends(positions, last), emissions[0])
+    end = _certain(_paths.ends(positions, last), emissions[0])
     return lax.scan(step, end, (on, emissions), reverse=True)[1]
 
 
-def _posterior(alphas, betas, positions, classes):
-    """Probability of each class at each frame, from log alpha + log beta of the positions."""
-    (below, lost), _ = _near_zero(_plus(alphas, betas))
+def _posterior(alphas, betas):
+    """Probability of each position at each frame, from log alpha + log beta."""
+    (below, lost), _ = _near_zero(_paths.plus(alphas, betas))
     shares = jnp.exp(below) * (1 + lost)
     total = shares.sum(-1, keepdims=True)
-    shares = shares / jnp.where(total == 0, 1, total)
-    blanks, labels = shares[:, ::2].sum(-1), shares[:, 1::2]
-    posterior = jnp.zeros((len(shares), classes), shares.dtype).at[:, positions[0]].set(blanks)
-    return posterior.at[:, positions[1::2]].add(labels)
-
-
-def _skips(positions):
-    """To which positions a path may skip: labels that differ from the label before."""
-    blank = positions[0]
-    return (positions != blank) & (positions != _moved(positions, 2, blank))
-
-
-def _ends(positions, last):
-    """Where a path may end: at the last label, or at the blank behind it."""
-    place = jnp.arange(len(positions), dtype=last.dtype)
-    return (place == last) | (place == last - 1)
+    return shares / jnp.where(total == 0, 1, total)
 
 
 def _certain(where, like):
@@ -215,33 +255,34 @@ def _certain(where, like):
     return value, jnp.zeros_like(value)
 
 
-def _moved(x, by, fill):
-    """Positions moved to the right or, by a negative number, to the left."""
-    gap = jnp.full(abs(by), fill, x.dtype)
-    return jnp.concatenate([gap, x])[: len(x)] if by > 0 else jnp.concatenate([x, gap])[-len(x) :]
-
-
-def _select(on, new, old):
-    return jax.tree.map(lambda a, b: jnp.where(on, a, b), new, old)
-
-
 def _over_neighbours(x, skips, by):
     """log of the sum over each position, the one before it (`by` 1) and, by a skip, the next."""
     x, lost = x
-    values = x, _moved(x, by, -jnp.inf), jnp.where(skips, _moved(x, 2 * by, -jnp.inf), -jnp.inf)
-    losses = lost, _moved(lost, by, 0), _moved(lost, 2 * by, 0)
-    # To first order what is lost goes through the sum as a tangent does.
-    (y, error), (carried, _) = jax.jvp(_log_sum, values, losses)
+    one, two = _paths.neighbours(x, by, -jnp.inf)
+    values = x, one, jnp.where(skips, two, -jnp.inf)
+    losses = lost, *_paths.neighbours(lost, by, 0)
+    y, error = _log_sum(*values)
+    # To first order the sum has lost what its terms have, each by its share.
+    powers, others = _powers(*values)
+    carried = sum(power * loss for power, loss in zip(powers, losses, strict=True)) / (1 + others)
     return y, lax.stop_gradient(error + carried)
 
 
 @jax.custom_jvp
 def _log_sum(a, b, c):
     """log(e^a + e^b + e^c), its largest term left out of `log1p`, and the rounding error."""
+    top = jnp.maximum(jnp.maximum(a, b), c)
+    return exact_sum(top, jnp.log1p(_powers(a, b, c)[1]))
+
+
+def _powers(a, b, c):
+    """The exponentials of three numbers less the largest, and the sum of the other two."""
     high, low = jnp.maximum(a, b), jnp.minimum(a, b)
     top, middle = jnp.maximum(high, c), jnp.minimum(high, c)
     finite = jnp.where(top == -jnp.inf, 0, top)
-    return exact_sum(top, jnp.log1p(jnp.exp(middle - finite) + jnp.exp(low - finite)))
+    second, third = jnp.exp(middle - finite), jnp.exp(low - finite)
+    power = lambda x: jnp.where(x == top, 1, jnp.where(x == middle, second, third))
+    return (power(a), power(b), power(c)), second + third
 
 
 # Installed because nothing has a share in an impossible sum, where autodiff has NaN, and because
@@ -252,11 +293,6 @@ def _log_sum_jvp(primals, tangents):
     finite = jnp.where(y == -jnp.inf, 0, y)
     shares = [t * jnp.exp(x - finite) for t, x in zip(tangents, primals, strict=True)]
     return (y, error), (shares[0] + shares[1] + shares[2], jnp.zeros_like(error))
-
-
-def _plus(x, y):
-    total, error = exact_sum(x[0], y[0])
-    return total, x[1] + y[1] + error
 
 
 def _near_zero(x):
