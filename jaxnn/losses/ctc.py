@@ -281,7 +281,7 @@ def _powers(a, b, c):
     top, middle = jnp.maximum(high, c), jnp.minimum(high, c)
     finite = jnp.where(top == -jnp.inf, 0, top)
     second, third = jnp.exp(middle - finite), jnp.exp(low - finite)
-    power = lambda x: jnp.where(x == top, 1, jnp.where(x == middle, second, third))
+    power = lambda x: jnp.where(x == finite, 1, jnp.where(x == middle, second, third))
     return (power(a), power(b), power(c)), second + third
 
 
