@@ -17,7 +17,7 @@ ROOT = Path(jaxnn.__file__).parent
 # A module may import those named, besides the standard library. Groups stand in layers: what
 # is below knows nothing of what is above.
 BASE = {"jax", "optax", "jaxnn._checks"}
-FOUNDATION = BASE | {"jaxnn._exact", "jaxnn._rounding"}
+FOUNDATION = BASE | {"jaxnn._exact", "jaxnn._rounding", "jaxnn._units"}
 BLOCKS = FOUNDATION | {
     "jaxnn.activations", "jaxnn.initializers", "jaxnn.metrics", "jaxnn.regularizers",
     "jaxnn.optimizers",
@@ -27,6 +27,7 @@ ALLOWED = {
     "_rounding": {"jax", "numpy"},
     "_exact": {"jax", "numpy", "jaxnn._rounding"},
     "_program": {"jax"},
+    "_units": {"jax"},
     "activations": FOUNDATION | {"jaxnn.activations"},
     "initializers": FOUNDATION,
     "metrics": FOUNDATION | {"jaxnn.metrics"},
@@ -36,7 +37,7 @@ ALLOWED = {
     "losses": BLOCKS | {"jaxnn.losses"},
     "layers": BLOCKS | {"jaxnn.layers", "numpy"},  # numpy for tables of constants, in float64
     "networks": BLOCKS | {"jaxnn.losses", "jaxnn.layers", "jaxnn.networks"},
-    "training": BASE | {"jaxnn.training"},
+    "training": BASE | {"jaxnn._units", "jaxnn.training"},
     "serialization": {"jax", "numpy", "flax.serialization", "flax.traverse_util", "jaxnn._checks"},
     "sharding": {"jax"},
     "callbacks": {"jax", "numpy", "tqdm", "jaxnn._checks", "jaxnn.serialization"},
@@ -48,13 +49,15 @@ ALLOWED = {
         "jaxnn._program", "jaxnn.backprop", "jaxnn.layers", "jaxnn.losses",
         "jaxnn.networks.StatefulNetwork", "numpy",
     },
-    "diagnostics": BASE | {"jaxnn._program", "jaxnn.diagnostics", "jaxnn.training", "numpy"},
+    "diagnostics": BASE | {
+        "jaxnn._program", "jaxnn._units", "jaxnn.diagnostics", "jaxnn.training", "numpy",
+    },
     "plots": {"numpy", "matplotlib", "jaxnn.plots"},
     "summary": {"jax", "numpy", "jaxnn.summary"},
     # mpmath and the peers are loaded by name, when they are asked for.
     "check": BLOCKS | {
-        "jaxnn.losses", "jaxnn.layers", "jaxnn.networks", "jaxnn.decoding", "jaxnn.check",
-        "numpy", "tqdm",
+        "jaxnn.losses", "jaxnn.layers", "jaxnn.networks", "jaxnn.decoding", "jaxnn.training",
+        "jaxnn.diagnostics", "jaxnn.backprop", "jaxnn.summary", "jaxnn.check", "numpy", "tqdm",
     },
 }  # fmt: skip
 

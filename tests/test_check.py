@@ -1,8 +1,10 @@
 """The measurement of accuracy: its truths, its verdicts, its command, and what it catches."""
 
 import json
+import pkgutil
+import types
 from dataclasses import replace
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import jax
@@ -11,17 +13,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from jaxnn import (
-    activations,
-    check,
-    decoding,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    optimizers,
-    regularizers,
-)
+import jaxnn
+from jaxnn import activations, check
 from jaxnn.check import (
     _activations,
     _cli,
@@ -137,21 +130,34 @@ def test_without_mpmath_the_extra_is_named(monkeypatch):
         check.run("tanh")
 
 
-MEASURED = (activations, decoding, initializers, layers, losses, metrics, optimizers, regularizers)
+def public_functions():
+    """`module.name` of everything public: what the modules of the package name in `__all__`."""
+    modules = {name: getattr(jaxnn, name) for name in jaxnn.__all__}
+    modules = {name: m for name, m in modules.items() if isinstance(m, types.ModuleType)}
+    beside = set(jaxnn.__all__) - set(modules)
+    assert all(any(hasattr(m, name) for m in modules.values()) for name in beside)
+    return {
+        f"{name}.{function}"
+        for name, module in modules.items()
+        for function in module.__all__
+        if not function.endswith(("_grad", "_vjp"))  # held to the truth beside their function
+    }
 
 
 def test_every_public_function_is_measured_or_exempt_by_name():
     lines = {entry.name.split("(")[0].split(" ")[0] for entry in _run.catalogue()}
     exempt = [pattern for patterns in _run.EXEMPT.values() for pattern in patterns]
-    public = {
-        f"{module.__name__.removeprefix('jaxnn.')}.{name}"
-        for module in MEASURED
-        for name in module.__all__
-        if not name.endswith(("_grad", "_vjp"))  # held to the truth beside their function
-    }
-    excused = {name for name in public if any(fnmatch(name, pattern) for pattern in exempt)}
+    public = public_functions()
+    excused = {name for name in public if any(fnmatchcase(name, pattern) for pattern in exempt)}
+    assert lines <= public
     assert public - lines == excused, "give it an entry in jaxnn/check, or a reason in EXEMPT"
-    assert all(any(fnmatch(name, pattern) for name in public) for pattern in exempt)
+    assert all(any(fnmatchcase(name, pattern) for name in public) for pattern in exempt)
+
+
+def test_no_module_is_left_out():
+    """Every module of the package is public by its name in `__all__`, or private by its own."""
+    found = {m.name for m in pkgutil.iter_modules(jaxnn.__path__) if not m.name.startswith("_")}
+    assert found <= set(jaxnn.__all__)
 
 
 # The truth itself

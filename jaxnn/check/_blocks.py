@@ -30,6 +30,8 @@ class Block:
         forward: False where a `custom_vjp` is installed, which has no forward mode.
         step: digits below an argument at which the truth is differentiated. 45 leave 80 of 130;
             more are needed where it bends within less.
+        eager: False for whole networks, whose layers are run eagerly one by one.
+        traced: False where only the numbers of one example at a time can be looked at.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Block:
     terms: Callable | None = None
     forward: bool = True
     step: int = 45
+    eager: bool = True
+    traced: bool = True
 
     def rows(self, settings):
         """The line of the table, in float32."""
@@ -58,14 +62,21 @@ class Block:
         def judge(found):
             return self._judged(found, truth, args, labels)
 
-        ways = self.ways(self.f) | self._closed(arrays)
-        eager = [name for name in ways if name != "forward"]
-        found = _measure.results(ways, *arrays, eager=eager)
+        found = self._found(arrays)
         bounds = dict.fromkeys(truth, self.bound)
         row = _measure.Row(self.name, "float32", self.unit, bounds, judge(found))
         for library in settings.against:
             row.peers[library] = _peers.block(library, self, arrays, judge)
         yield row
+
+    def _found(self, arrays):
+        """`(way, part, answer)`, of every way there is."""
+        if not self.traced:
+            each = [np.asarray(self.f(*example)) for example in zip(*arrays, strict=True)]
+            return [("value, eager", "value", np.stack(each))]
+        ways = self.ways(self.f) | self._closed(arrays)
+        eager = [name for name in ways if name != "forward"] if self.eager else []
+        return _measure.results(ways, *arrays, eager=eager)
 
     def _true(self, example):
         """`(value [outputs, 2], slopes [outputs, inputs, 2])`, high and low parts."""

@@ -28,9 +28,16 @@ The promise, in float32:
 - norms, attention, recurrent layers and what else sums: errors within 1e-6 of the largest
   entry, for inputs from 1e-30 to 3e38, and offsets up to a million standard deviations. Where
   attention has logits beyond 3e38, which no float32 holds, it is held to the same ("huge");
-- penalties, metrics, decoding and maps likewise. What is left of the variance is taken from 1:
-  errors of r2_score are shares of that. Initializers are measured at what a key draws;
+- penalties, metrics, decoding, maps and diagnostics likewise. What is left of the variance is
+  taken from 1: errors of r2_score are shares of that. Initializers are measured at what a key
+  draws;
+- whole networks, steps of training and what is explained of them, for inputs and weights near 1:
+  outputs and gradients in all parameters within 1e-6 of the largest entry or of 1, if that is
+  larger. Within 4e-6 is the gradient of a residual network, in which normalizations follow each
+  other, and what solves equations (rbf_fit, rbf_interpolate). The networks are small, and
+  compiled; eagerly their layers are measured one by one;
 - optimizers: within 1e-5 of the exact recursion after any finite gradient; clipping within 1e-6.
+  Their rules in plain jnp, which are there to be read, within 1e-6 for gradients near 1.
 
 Exempt are subnormal numbers, as inputs, results or differences: XLA takes them for 0 on CPU. ∞
 in the table stands for NaN, or infinity, where the truth is a number; about 8e6 ULP is a false
@@ -123,7 +130,11 @@ class Report:
             "metrics": "Metrics",
             "initializers": "Initializers",
             "decoding": "Decoding",
-            "networks": "Maps",
+            "networks": "Networks",
+            "training": "Training",
+            "diagnostics": "Diagnostics",
+            "backprop": "Explanations",
+            "summary": "Summaries",
         }
         groups: dict[str, list[Row]] = {}
         for row in self.rows:

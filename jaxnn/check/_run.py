@@ -13,11 +13,16 @@ from jaxnn.check import (
     _activations,
     _attention,
     _layers,
+    _looking,
     _losses,
+    _maps,
+    _networks,
     _optimizers,
     _peers,
     _rows,
+    _rules,
     _sequences,
+    _training,
     _truth,
     _values,
     _windows,
@@ -27,14 +32,33 @@ from jaxnn.check._report import Report
 # Public functions that have no line, by the reason why.
 EXEMPT = {
     "draws parameters with initializers, which are measured": ("layers.*_init",),
-    "a type": ("initializers.Initializer", "optimizers.SkipState"),
-    "the rule in plain jnp, to be read; the optimizer that keeps its digits is measured": (
-        "optimizers.*_update",
+    "a type": (
+        "initializers.Initializer", "optimizers.SkipState", "networks.Autoencoder",
+        "networks.GANState", "networks.Network", "networks.StatefulNetwork",
+        "networks.Transformer", "networks.Tree", "training.FitResult", "training.TrainState",
+        "diagnostics.Loop", "diagnostics.NonFinite", "diagnostics.PrincipalComponents",
+        "diagnostics.Verdict", "backprop.Explanation", "backprop.LayerPass", "summary.[A-Z]*",
     ),
     "computes nothing itself: it keeps or skips what an optimizer has computed": (
         "optimizers.skip_nonfinite",
     ),
-}
+    "a network as it is, with an empty state": ("networks.with_state",),
+    "arranges integers, and computes nothing": ("networks.pack_trees",),
+    "draws examples, and computes nothing of them": (
+        "networks.sample_triplets", "networks.som_from_samples",
+    ),
+    "passes on what gradient_flow computes": (
+        "diagnostics.record_flow", "diagnostics.recorded_flow",
+    ),
+    "says in words, with three digits, what gradient_flow computes": ("diagnostics.diagnose",),
+    "a place in a program, no number": ("diagnostics.first_nonfinite",),
+    "names and shapes, no number": ("summary.graph",),
+    "draws a picture of numbers that it is given": ("plots.*",),
+    "shows or keeps the numbers of a training": ("callbacks.*",),
+    "keeps every bit": ("serialization.*", "interop.*"),
+    "where numbers are computed, not how": ("sharding.data_parallel",),
+    "the measurement itself": ("check.*",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +79,8 @@ def catalogue() -> list[Any]:
         *_activations.entries(), *mixing, *_losses.elementwise(),
         *(entry for entry in rows if entry not in mixing), *_layers.entries(),
         *_windows.entries(), *_attention.entries(), *_sequences.entries(),
-        *_optimizers.entries(), *_values.entries(),
+        *_optimizers.entries(), *_rules.entries(), *_values.entries(), *_networks.entries(),
+        *_maps.entries(), *_training.entries(), *_looking.entries(),
     ]  # fmt: skip
 
 

@@ -295,7 +295,7 @@ def _decoding():
 def _coded(settings):
     shapes = (2, 3, 4), (7, 4)
     n = normal(*shapes)(settings)
-    unit = 10.0 ** np.random.default_rng(settings.seed).uniform(-12, 12, len(n[0]))
+    unit = 10.0 ** np.random.default_rng(settings.seed).uniform(-30, 37, len(n[0]))
     return tuple((a * unit.reshape(-1, *[1] * (a.ndim - 1))).astype(np.float32) for a in n)
 
 

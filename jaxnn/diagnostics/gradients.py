@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn._program import evaluate, trace
 from jaxnn.diagnostics import _layers
 
@@ -161,10 +161,10 @@ def _statistics(program, layer, flat, grads, outputs, deltas) -> dict[str, Array
     a = _wide(a)
     return found | {
         "activation_norm": _norm([a]),
-        "activation_mean": a.mean(),
-        "activation_variance": _variance(a),
+        "activation_mean": _units.mean(a),
+        "activation_variance": _units.variance(a),
         "delta_norm": _norm([delta]),
-        "delta_variance": _variance(delta),
+        "delta_variance": _units.variance(delta),
         **slopes,
     }
 
@@ -186,17 +186,10 @@ def _wide(x: Array) -> Array:
     return x.astype(_checks.wide(x.dtype))
 
 
+def _norm(arrays: list[Array]) -> Array:
+    """The norm over several arrays, in float32 at least."""
+    return _units.norm([_wide(a) for a in arrays])
+
+
 def _mean(condition: Array) -> Array:
     return condition.mean(dtype=jnp.float32)
-
-
-def _norm(arrays: list[Array]) -> Array:
-    """The norm over several arrays, scaled so that no square overflows."""
-    arrays = [_wide(a) for a in arrays]
-    largest = jnp.stack([jnp.abs(a).max(initial=0) for a in arrays]).max()
-    safe = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    return safe * jnp.sqrt(sum(jnp.square(a / safe).sum() for a in arrays))
-
-
-def _variance(x: Array) -> Array:
-    return jnp.square(x - x.mean()).mean()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.diagnostics.gradients import _arguments, _loss
 from jaxnn.training import TrainState, gradient_step
 
@@ -98,7 +98,7 @@ def _direction(key, params):
         if jnp.ndim(weights) < 2:
             return jnp.zeros_like(weights)
         drawn = jax.random.normal(key, weights.shape, weights.dtype)
-        length = lambda a: jnp.sqrt(jnp.square(a).sum(tuple(range(a.ndim - 1)), keepdims=True))
+        length = lambda a: _units.lengths(a, tuple(range(a.ndim - 1)))
         return drawn * (length(weights) / length(drawn))
 
     keys = jax.random.split(key, len(leaves))

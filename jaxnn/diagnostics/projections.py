@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 
 __all__ = ["PrincipalComponents", "principal_components"]
 
@@ -58,13 +59,10 @@ def principal_components(x: ArrayLike, count: int = 2) -> PrincipalComponents:
             f"principal_components: x must be [examples, features] with at least {count} of "
             f"each, got {x.shape}. Flatten what else it holds: x.reshape(len(x), -1)."
         )
-    centred = x - x.mean(0)
-    _, spread, directions = jnp.linalg.svd(centred, full_matrices=False)
+    unit, _, centred, spread, directions = _units.principal(x)
     chosen = directions[:count]
-    # A component has no sign of its own: without a rule, one run would mirror another.
-    largest = jnp.take_along_axis(chosen, jnp.abs(chosen).argmax(-1, keepdims=True), -1)
-    chosen = chosen * jnp.where(largest < 0, -1, 1).astype(x.dtype)
     variance = jnp.square(spread)
     total = variance.sum()
     explained = jnp.where(total > 0, variance / jnp.where(total > 0, total, 1), 0)
-    return PrincipalComponents(centred @ chosen.T, chosen, explained[:count])
+    points = unit * jnp.matmul(centred, chosen.T, precision=jax.lax.Precision.HIGHEST)
+    return PrincipalComponents(points, chosen, explained[:count])

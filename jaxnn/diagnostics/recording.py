@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.diagnostics._layers import groups
-from jaxnn.diagnostics.gradients import _norm, gradient_flow
+from jaxnn.diagnostics.gradients import _norm, _wide, gradient_flow
 
 __all__ = ["record_flow", "record_updates", "recorded_flow"]
 
@@ -101,11 +101,13 @@ def record_updates(step: Callable) -> Callable:
 
     def recording(state, batch, key):
         new, metrics = step(state, batch, key)
-        before, after = jax.tree.leaves(state.params), jax.tree.leaves(new.params)
+        before, after = ([_wide(w) for w in jax.tree.leaves(s.params)] for s in (state, new))
         ratios = {}
         for layer, leaves in groups(state.params).items():
-            moved = _norm([after[i] - before[i] for i in leaves])
-            weights = _norm([before[i] for i in leaves])
+            # Over a unit, since a difference may leave the range where both ends do not.
+            unit = _units.unit(*(jnp.stack([before[i], after[i]]) for i in leaves))
+            moved = _norm([after[i] / unit - before[i] / unit for i in leaves])
+            weights = _norm([before[i] / unit for i in leaves])
             ratio = jnp.where(moved == 0, 0, moved / weights)
             ratios[f"{PREFIX}/{layer}/update_ratio"] = ratio
         return new, {**metrics, **ratios}

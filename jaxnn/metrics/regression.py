@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 
 __all__ = [
     "mean_absolute_error", "mean_squared_error", "r2_score",
@@ -100,7 +100,5 @@ def _errors(function, predictions, targets):
 
 def _in_a_unit(errors):
     """Errors over a power of two near the largest of them, and it: no sum of those overflows."""
-    _, exponent = jnp.frexp(jnp.abs(errors).max(initial=0))
-    # Not the largest power, by whose inverse, a subnormal number, XLA would multiply.
-    unit = jnp.ldexp(jnp.ones((), errors.dtype), jnp.clip(exponent - 2, -126, 126))
+    unit = _units.unit(errors)
     return errors / unit, unit

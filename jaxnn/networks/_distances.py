@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 
 
 def squared_distances(x, prototypes):
@@ -11,6 +11,21 @@ def squared_distances(x, prototypes):
     Expanded into products they would cancel far from the origin; see `jaxnn.layers.radial`.
     """
     return ((x[..., None, :] - prototypes) ** 2).sum(-1)
+
+
+def distances_in_unit(x, prototypes):
+    """A unit near the largest of the numbers, and squared distances in its square.
+
+    Which is the least of them does not depend on a unit, and their squares have the range of
+    their type whatever that of the numbers is.
+    """
+    unit = _units.unit(x, prototypes)
+    return unit, squared_distances(x / unit, prototypes / unit)
+
+
+def nearest(x, prototypes):
+    """The number of the nearest prototype."""
+    return distances_in_unit(x, prototypes)[1].argmin(-1)
 
 
 def examples(function, x, at_least=1):

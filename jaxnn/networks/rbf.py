@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.initializers import Initializer, normal
 from jaxnn.layers import dense, dense_init, radial_basis, radial_basis_init
-from jaxnn.networks._distances import examples, squared_distances
+from jaxnn.networks._distances import distances_in_unit, examples, squared_distances
 from jaxnn.networks._network import Network, Params, named
 
 __all__ = ["k_means", "rbf_fit", "rbf_interpolate", "rbf_network"]
@@ -216,6 +216,8 @@ def k_means(key: Array, x: Array, centers: int, steps: int = 50) -> Array:
     """
     _checks.sizes("k_means", centers=centers, steps=steps)
     examples("k_means", x, centers)
+    unit = _units.unit(x)  # in which squared distances have the range of their type
+    x = x / unit
     origin = x.mean(0)  # sums of what is far from zero would lose digits
     x = x - origin
 
@@ -229,7 +231,8 @@ def k_means(key: Array, x: Array, centers: int, steps: int = 50) -> Array:
         spare = x[farthest][jnp.cumsum(empty) - 1]
         return jnp.where(empty, spare, sums / jnp.maximum(counts, 1))
 
-    return lax.fori_loop(0, steps, lloyd, _plus_plus(key, x, centers)) + origin
+    found = lax.fori_loop(0, steps, lloyd, _plus_plus(key, x, centers))
+    return unit * (found + origin)
 
 
 def _plus_plus(key, x, centers):
@@ -250,10 +253,10 @@ def _spacing(centers, neighbors):
 
     Centres in one place have the mean spacing of the rest.
     """
-    others = squared_distances(centers, centers)
+    unit, others = distances_in_unit(centers, centers)
     others = jnp.where(jnp.eye(len(centers), dtype=bool), jnp.inf, others)
     nearest = jnp.sort(others, -1)[:, : min(neighbors, len(centers) - 1)]
-    spacing = jnp.sqrt(nearest.sum(-1) / max(nearest.shape[-1], 1))
+    spacing = unit * jnp.sqrt(nearest.sum(-1) / max(nearest.shape[-1], 1))
     apart = spacing > 0
     mean = spacing.sum() / jnp.maximum(apart.astype(spacing.dtype).sum(), 1)
     return jnp.where(apart, spacing, jnp.where(mean > 0, mean, 1))

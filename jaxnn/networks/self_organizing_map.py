@@ -21,9 +21,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.initializers import Initializer, normal
-from jaxnn.networks._distances import examples, squared_distances
+from jaxnn.networks._distances import (
+    distances_in_unit,
+    examples,
+    nearest,
+    squared_distances,
+)
 from jaxnn.networks._network import Network, Params
 
 __all__ = [
@@ -85,7 +90,7 @@ def self_organizing_map(
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         del key  # nothing is drawn
         units, codes = _codes("self_organizing_map", params, x)
-        return _positions(units, hexagonal, x.dtype)[squared_distances(x, codes).argmin(-1)]
+        return _positions(units, hexagonal, x.dtype)[nearest(x, codes)]
 
     return Network(init, apply)
 
@@ -110,8 +115,8 @@ def best_matching_unit(params: Params, x: Array) -> Array:
         Array([1, 2], dtype=int32)
     """
     (_, columns), codes = _codes("best_matching_unit", params, x)
-    nearest = squared_distances(x, codes).argmin(-1).astype(jnp.int32)
-    return jnp.stack([nearest // columns, nearest % columns], -1)
+    best = nearest(x, codes).astype(jnp.int32)
+    return jnp.stack([best // columns, best % columns], -1)
 
 
 def som_step(
@@ -171,12 +176,12 @@ def som_step(
     def step(state, batch: Array, key) -> tuple:
         del key
         params, done = state
-        h, x, codes, metrics = _answer("som_step", params, batch, done)
+        h, unit, x, codes, metrics = _answer("som_step", params, batch, done)
         eta = _decayed(rate, final_rate, done, steps, x.dtype)
         # The mean over the batch of h (x - w), with the differences summed as they are.
         moves = (h[..., None] * (x[:, None] - codes)).mean(0)
         codebook = (codes + eta * moves).reshape(params["codebook"].shape)
-        return ({"codebook": codebook}, done + 1), metrics
+        return ({"codebook": unit * codebook}, done + 1), metrics
 
     _answer = _answering(steps, radius, final_radius, hexagonal)
     return step
@@ -227,12 +232,13 @@ def som_batch_step(
     def step(state, batch: Array, key) -> tuple:
         del key
         params, done = state
-        h, x, codes, metrics = _answer("som_batch_step", params, batch, done)
+        h, unit, x, codes, metrics = _answer("som_batch_step", params, batch, done)
         total = h.sum(0)[:, None]
         reached = total > 1e-12
         sums = jnp.matmul(h.T, x, precision=lax.Precision.HIGHEST)
         codes = jnp.where(reached, sums / jnp.where(reached, total, 1), codes)
-        return ({"codebook": codes.reshape(params["codebook"].shape)}, done + 1), metrics
+        codebook = unit * codes.reshape(params["codebook"].shape)
+        return ({"codebook": codebook}, done + 1), metrics
 
     _answer = _answering(steps, radius, final_radius, hexagonal)
     return step
@@ -268,15 +274,12 @@ def som_from_plane(grid: tuple[int, int], x: Array, *, spread: float = 1.0) -> P
             f"som_from_plane: x must have at least 2 features, got shape {x.shape}. "
             "With one there is no plane: use som_from_samples."
         )
-    mean = x.mean(0)
-    _, deviations, directions = jnp.linalg.svd(x - mean, full_matrices=False)
-    # A direction is defined up to its sign: its largest entry shall be positive.
-    largest = jnp.abs(directions).argmax(1, keepdims=True)
-    directions = directions * jnp.sign(jnp.take_along_axis(directions, largest, 1))
+    unit, mean, _, deviations, directions = _units.principal(x)
     axes = (spread * deviations / math.sqrt(len(x)))[:, None] * directions
     down, across = (axes[0], axes[1]) if rows >= columns else (axes[1], axes[0])
     side = lambda n: jnp.linspace(-1, 1, n, dtype=x.dtype) if n > 1 else jnp.zeros(1, x.dtype)
-    return {"codebook": mean + side(rows)[:, None, None] * down + side(columns)[:, None] * across}
+    plane = mean + side(rows)[:, None, None] * down + side(columns)[:, None] * across
+    return {"codebook": unit * plane}
 
 
 def som_from_samples(key: Array, grid: tuple[int, int], x: Array) -> Params:
@@ -323,7 +326,8 @@ def quantization_error(params: Params, x: Array) -> Array:
         Array(1.25, dtype=float32)
     """
     _, codes = _codes("quantization_error", params, x)
-    return jnp.sqrt(squared_distances(x, codes).min(-1)).mean()
+    unit, squared = distances_in_unit(x, codes)
+    return unit * jnp.sqrt(squared.min(-1)).mean()
 
 
 def topographic_error(params: Params, x: Array, *, hexagonal: bool = False) -> Array:
@@ -358,7 +362,7 @@ def topographic_error(params: Params, x: Array, *, hexagonal: bool = False) -> A
             f"topographic_error: the map must have at least 2 units, got grid {grid}. "
             "Make a larger one."
         )
-    _, two = lax.top_k(-squared_distances(x, codes), 2)
+    _, two = lax.top_k(-distances_in_unit(x, codes)[1], 2)
     adjacent = _adjacent(grid, hexagonal)[two[..., 0], two[..., 1]]
     return (~adjacent).astype(x.dtype).mean()
 
@@ -393,9 +397,9 @@ def u_matrix(params: Params, *, hexagonal: bool = False) -> Array:
     rows, columns, features = codebook.shape
     codes = codebook.reshape(-1, features)
     adjacent = _adjacent((rows, columns), hexagonal).astype(codes.dtype)
-    distances = jnp.sqrt(squared_distances(codes, codes))
-    mean = (adjacent * distances).sum(1) / jnp.maximum(adjacent.sum(1), 1)
-    return mean.reshape(rows, columns)
+    unit, squared = distances_in_unit(codes, codes)
+    mean = (adjacent * jnp.sqrt(squared)).sum(1) / jnp.maximum(adjacent.sum(1), 1)
+    return unit * mean.reshape(rows, columns)
 
 
 def som_hits(params: Params, x: Array) -> Array:
@@ -418,23 +422,26 @@ def som_hits(params: Params, x: Array) -> Array:
         Array([[1, 0, 2]], dtype=int32)
     """
     grid, codes = _codes("som_hits", params, x)
-    nearest = squared_distances(x, codes).argmin(-1).ravel()
-    return jnp.zeros(len(codes), jnp.int32).at[nearest].add(1).reshape(grid)
+    best = nearest(x, codes).ravel()
+    return jnp.zeros(len(codes), jnp.int32).at[best].add(1).reshape(grid)
 
 
 def _answering(steps, radius, final_radius, hexagonal):
-    """What both rules begin with: the weights h `[batch, units]` of a batch."""
+    """What both rules begin with: the weights h `[batch, units]` of a batch.
+
+    Inputs and codes are then in a unit, in which no distance leaves the range.
+    """
 
     def answer(function, params, x, done):
         examples(function, x)
         grid, codes = _codes(function, params, x)
         first = max(max(grid) / 2, final_radius) if radius is None else radius
         sigma = _decayed(first, final_radius, done, steps, x.dtype)
-        distances = squared_distances(x, codes)
+        unit, squared = distances_in_unit(x, codes)
         places = _positions(grid, hexagonal, x.dtype)
         h = jnp.exp(-squared_distances(places, places) / (2 * sigma**2))
-        metrics = {"distance": jnp.sqrt(distances.min(-1)).mean()}
-        return h[distances.argmin(-1)], x, codes, metrics
+        metrics = {"distance": unit * jnp.sqrt(squared.min(-1)).mean()}
+        return h[squared.argmin(-1)], unit, x / unit, codes / unit, metrics
 
     return answer
 

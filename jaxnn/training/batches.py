@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.training._checked import examples_of, measured
 
 __all__ = ["evaluate", "predict"]
@@ -87,10 +87,11 @@ def _evaluate(loss_fn, params, data, batch_size, has_state):
     whole, rest = _in_batches(measure, data, batch_size)
     examples = examples_of("evaluate", data, 1)
     left = examples % batch_size
-    mean = jax.tree.map(lambda m: m.mean(0), whole)
+    mean = jax.tree.map(lambda m: _units.mean(m, 0), whole)
     if rest is None:
         return mean
-    return jax.tree.map(lambda m, r: m + (r - m) * (left / examples), mean, rest)
+    share = left / examples
+    return jax.tree.map(lambda m, r: (1 - share) * m + share * r, mean, rest)
 
 
 @partial(jax.jit, static_argnums=(0, 3, 4))

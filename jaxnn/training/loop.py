@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.training import batches
 from jaxnn.training._checked import divides, examples_of, finite
 from jaxnn.training.steps import TrainState, gradient_step
@@ -229,7 +229,7 @@ def run(
         slots = order.reshape(steps, batch_size), jax.random.split(step_key, steps)
         with jax.named_scope("batch"):
             state, metrics = jax.lax.scan(lambda s, x: step(s, batch_of(x[0]), x[1]), state, slots)
-        metrics = jax.tree.map(lambda m: m.mean(0), metrics)
+        metrics = jax.tree.map(lambda m: _units.mean(m, 0), metrics)
         return state, metrics | (evaluate(state) if evaluate else {})
 
     state = _strong(state)

@@ -8,7 +8,7 @@ import jax
 import optax
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn.training._checked import measured
 
 __all__ = ["TrainState", "gradient_step", "supervised"]
@@ -78,10 +78,11 @@ def supervised(
         _checks.function("supervised", penalty=penalty)
 
     def measure(params, outputs, targets, key):
-        total = loss(outputs, targets).mean()
+        total = _units.mean(loss(outputs, targets))
         if penalty is not None and key is not None:
             total = total + penalty(params)
-        return total, {name: metric(outputs, targets).mean() for name, metric in metrics.items()}
+        found = {name: _units.mean(metric(outputs, targets)) for name, metric in metrics.items()}
+        return total, found
 
     def loss_fn(params, batch, key):
         inputs, targets = batch
