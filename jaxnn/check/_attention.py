@@ -9,7 +9,7 @@ from jaxnn.check._blocks import Block, layer
 from jaxnn.check._vectors import beside, normal, plus, product, sized, together
 
 
-def _attend(queries, keys, values, seen):
+def attend(queries, keys, values, seen):
     """One head: of each query the mean of the values it has `seen`, a range; zeros for none."""
     m = _truth.mp()
     out = []
@@ -32,7 +32,7 @@ def _attend(queries, keys, values, seen):
 def _attention(q, k, v):
     """One head, `[time, 1, width]`, that sees what came before: the first query nothing."""
     single = lambda x: [row for (row,) in x]
-    heads = _attend(single(q), single(k), single(v), [range(t) for t in range(len(q))])
+    heads = attend(single(q), single(k), single(v), [range(t) for t in range(len(q))])
     return [y for row in heads for y in row]
 
 
@@ -65,7 +65,7 @@ def _extreme(*shapes):
 PLACES = np.array([0, 5, 1000])
 
 
-def _turned(x, place, base=10000):
+def rotated(x, place, base=10000):
     """`rotary` of one vector."""
     m, half = _truth.mp(), len(x) // 2
     angles = [place * m.mpf(base) ** (-m.mpf(i) / half) for i in range(half)]
@@ -75,7 +75,7 @@ def _turned(x, place, base=10000):
 
 
 def _rotary(x, places):
-    rows = [_turned(head, t) for step, t in zip(x, places, strict=True) for head in step]
+    rows = [rotated(head, t) for step, t in zip(x, places, strict=True) for head in step]
     return [y for row in rows for y in row]
 
 
@@ -85,13 +85,13 @@ def _multi_head(x, q_kernel, q_bias, k_kernel, k_bias, v_kernel, v_bias, kernel,
         plus(product(row, [part[h] for part in kernel]), bias[h]) for row in x
     ]
     places = PLACES.tolist()
-    turned = lambda rows: [_turned(row, t) for row, t in zip(rows, places, strict=True)]
+    turned = lambda rows: [rotated(row, t) for row, t in zip(rows, places, strict=True)]
     keys, values = turned(projected(k_kernel, k_bias, 0)), projected(v_kernel, v_bias, 0)
     seen = [range(t + 1) for t in range(len(x))]
     total = [bias for _ in x]
     for h in range(len(q_bias)):
         queries = turned(projected(q_kernel, q_bias, h))
-        mixed = _attend(queries, keys, values, seen)
+        mixed = attend(queries, keys, values, seen)
         total = [plus(t, product(row, kernel[h])) for t, row in zip(total, mixed, strict=True)]
     return [y for row in total for y in row]
 

@@ -57,7 +57,7 @@ class Block:
         if self.wrt:
             truth["first"] = np.array(slopes)
         arrays = [jnp.asarray(a) for a in args]
-        labels = [", ".join(_words(a) for a in example) for example in zip(*args, strict=True)]
+        labels = [_label(example) for example in zip(*args, strict=True)]
 
         def judge(found):
             return self._judged(found, truth, args, labels)
@@ -155,6 +155,11 @@ def layer(name, pair, truth, examples, wrt=1, **options):
     return Block("layers." + name, f, pulled_back, truth, examples, wrt, unit, bound, **options)
 
 
+def value(name, f, truth, examples, unit="relative", bound=1e-6, terms=None):
+    """A function whose values alone are measured."""
+    return Block(name, f, None, truth, examples, 0, unit, bound, terms)
+
+
 # What was flushed to 0 on the way may be missing from a sum: a few of the tiniest numbers.
 FLUSHED = 8 * 2.0**-126
 
@@ -183,6 +188,12 @@ def _replaced(tree, place, value):
         return value
     head, *rest = place
     return [_replaced(t, rest, value) if i == head else t for i, t in enumerate(tree)]
+
+
+def _label(example):
+    """The arguments in few characters; of all parameters of a network the first."""
+    shown = example if len(example) < 10 else example[:4]
+    return ", ".join([*map(_words, shown), *["…"] * (len(shown) < len(example))])
 
 
 def _words(array):

@@ -38,7 +38,7 @@ def _hard_to_normalize(*shape):
     return draw
 
 
-def _normalized(x, epsilon, centre=True):
+def standardized(x, epsilon, centre=True):
     m = _truth.mp()
     mean = sum(x) / len(x) if centre else 0
     centred = [v - mean for v in x]
@@ -47,12 +47,12 @@ def _normalized(x, epsilon, centre=True):
 
 
 def _layer_norm(x, scale, bias):
-    parts = zip(_normalized(x, 1e-6), scale, bias, strict=True)
+    parts = zip(standardized(x, 1e-6), scale, bias, strict=True)
     return [y * s + b for y, s, b in parts]
 
 
-def _rms_norm(x, scale):
-    return [y * s for y, s in zip(_normalized(x, 1e-6, centre=False), scale, strict=True)]
+def rms_norm(x, scale):
+    return [y * s for y, s in zip(standardized(x, 1e-6, centre=False), scale, strict=True)]
 
 
 def _group_norm(x, scale, bias):
@@ -60,7 +60,7 @@ def _group_norm(x, scale, bias):
     half = len(x[0]) // 2
     out = [[None] * len(x[0]) for _ in x]
     for group in (range(half), range(half, 2 * half)):
-        flat = iter(_normalized([row[i] for row in x for i in group], 1e-6))
+        flat = iter(standardized([row[i] for row in x for i in group], 1e-6))
         for row in out:
             for i in group:
                 row[i] = next(flat) * scale[i] + bias[i]
@@ -68,7 +68,7 @@ def _group_norm(x, scale, bias):
 
 
 def _batch_norm(x, scale, bias):
-    columns = [_normalized(list(column), 1e-5) for column in zip(*x, strict=True)]
+    columns = [standardized(list(column), 1e-5) for column in zip(*x, strict=True)]
     rows = zip(*columns, strict=True)
     return [y * s + b for row in rows for y, s, b in zip(row, scale, bias, strict=True)]
 
@@ -182,7 +182,7 @@ def entries():
             _hard_to_normalize(FEATURES), 3,
         ),
         layer(
-            "rms_norm", _of(layers.rms_norm, "scale"), _rms_norm,
+            "rms_norm", _of(layers.rms_norm, "scale"), rms_norm,
             lambda settings: _hard_to_normalize(FEATURES)(settings)[:2], 2,
         ),
         layer("group_norm", _grouped(), _group_norm, _hard_to_normalize(2, 4), 3),

@@ -9,174 +9,16 @@ from jaxnn import (
     backprop,
     diagnostics,
     layers,
-    losses,
     networks,
     optimizers,
     summary,
-    training,
 )
 from jaxnn.check import _stacks, _truth
-from jaxnn.check._blocks import Block
-from jaxnn.check._networks import IDS, SIZES, TANH, of_params, params_of
+from jaxnn.check._blocks import value
+from jaxnn.check._networks import TANH, of_params, params_of
+from jaxnn.check._networks_in_time import IDS, SIZES
 from jaxnn.check._stacks import mlp, numbers, output, slopes
-from jaxnn.check._vectors import flat, normal, plus, sized, together
-
-FLOW = (
-    "activation_mean", "activation_norm", "activation_variance", "delta_norm", "delta_variance",
-    "gradient_norm", "gradient_ratio", "weight_norm",
-)  # fmt: skip
-SLOPES = ("dead", "inactive", "saturated")
-
-
-def _value(name, f, truth, examples, unit="relative", bound=1e-6, terms=None, **options):
-    name = name if "." in name else "diagnostics." + name
-    return Block(name, f, None, truth, examples, 0, unit, bound, terms, **options)
-
-
-def _mean(row):
-    return sum(row) / len(row)
-
-
-def _norm(row):
-    return _truth.mp().sqrt(sum(v * v for v in row))
-
-
-def _variance(row):
-    return _mean([(v - _mean(row)) ** 2 for v in row])
-
-
-# The flow of gradients
-
-
-def _flow_of(name, f, slope, activation, scale):
-    """Of a network of two layers, all entries of both; the last has no activation."""
-    net = networks.mlp([2, 3, 1], activation=activation)
-    loss_fn = training.supervised(net, losses.squared_error)
-
-    def found(params, x, y):
-        flow = diagnostics.gradient_flow(loss_fn, params, (x, y))
-        of = lambda layer, names: [flow[layer][name] for name in names]
-        return flat(*of("dense_0", FLOW + SLOPES), *of("dense_1", FLOW))
-
-    def truth(params, x, y):
-        def lost(params, added):
-            """With something added to what each layer computes, of which the slope is asked."""
-            total = 0
-            for row, target, (first, last) in zip(x, y, added, strict=True):
-                z = plus(_stacks.dense(params["dense_0"], row), first)
-                out = _stacks.dense(params["dense_1"], [f(v) for v in z])[0] + last
-                total += (out - target[0]) ** 2
-            return total / len(x)
-
-        none = [[[0, 0, 0], 0] for _ in x]
-        grads = slopes(lambda p: lost(p, none), params)
-        deltas = slopes(lambda added: lost(params, added), none)
-        both = [mlp(params, row, f) for row in x]
-        z = [[v for layers in both for v in layers[i]] for i in range(2)]
-        signals = [f(v) for v in z[0]], z[1]
-        parts = [v for first, _ in deltas for v in first], [last for _, last in deltas]
-        out = []
-        for i, (a, delta) in enumerate(zip(signals, parts, strict=True)):
-            weight, gradient = (_norm(numbers(tree[f"dense_{i}"])) for tree in (params, grads))
-            out += [_mean(a), _norm(a), _variance(a), _norm(delta), _variance(delta)]
-            out += [gradient, gradient / weight, weight]
-            if i == 0:
-                size = [abs(slope(v)) for v in z[0]]
-                shut = [s == 0 for s in size]
-                dead = [all(shut[unit::3]) for unit in range(3)]
-                small = [0 < s < 0.01 for s in size]
-                out += [_truth.mp().mpf(sum(part)) / len(part) for part in (dead, shut, small)]
-        return out
-
-    like = params_of(net)
-    return of_params("diagnostics." + name, like, found, truth, (4, 2), (4, 1), wrt=0, scale=scale)
-
-
-def _hyperbolic_slope(z):
-    return 1 - _truth.mp().tanh(z) ** 2
-
-
-def _norms():
-    """The gradient of sum(w g) is g: norms of every size, and their ratio."""
-
-    def f(w, g):
-        loss_fn = lambda params, batch: (params["layer"]["kernel"] * batch).sum()
-        flow = diagnostics.gradient_flow(loss_fn, {"layer": {"kernel": w}}, g)["layer"]
-        return flat(flow["weight_norm"], flow["gradient_norm"], flow["gradient_ratio"])
-
-    truth = lambda w, g: [_norm(w), _norm(g), _norm(g) / _norm(w)]
-    return _value("gradient_flow (norms)", f, truth, _two_of_any_size(5), "ULP", 8)
-
-
-def _two_of_any_size(*shape):
-    powers = [(-30, 37.5)] * 2
-    return together(normal(shape, shape), sized(shape, shape, powers=powers, count=16))
-
-
-def _hard(*shape):
-    """Of every size, with offsets up to a million deviations, and at the end of the range."""
-
-    def draw(settings):
-        random = np.random.default_rng(settings.seed)
-        x = random.normal(size=(12, *shape))
-        size = 10.0 ** random.uniform(-30, 36, (12, *(1,) * len(shape)))
-        size[::2] = 10.0 ** random.uniform(-18, 18, size[::2].shape)  # of which squares exist
-        offset = 10.0 ** random.uniform(2, 6, size.shape)
-        x[1::3] += offset[1::3]
-        x = np.clip(x * size, -3e38, 3e38)
-        x[-1] = random.uniform(2e38, 3.4e38, shape)
-        return (x.astype(np.float32),)
-
-    return draw
-
-
-def _signals():
-    """Of a layer that passes on what it gets, and a loss whose slope there is what is asked."""
-
-    def f(x, c):
-        loss_fn = lambda params, batch: (batch[0] @ params["layer"]["kernel"] * batch[1]).sum()
-        params = {"layer": {"kernel": jnp.ones((1, 1))}}
-        flow = diagnostics.gradient_flow(loss_fn, params, (x, c))["layer"]
-        return flat(*(flow[name] for name in FLOW[:5]))
-
-    def truth(x, c):
-        a, delta = numbers(x), numbers(c)
-        return [_mean(a), _norm(a), _variance(a), _norm(delta), _variance(delta)]
-
-    def terms(x, c):
-        """The mean alone may be a difference of what is larger."""
-        largest = np.abs(x).max((1, 2)).astype(float)
-        return {"value": np.stack([largest, *[0 * largest] * 4], -1)}
-
-    columns = _hard(7, 1)
-
-    def both(settings):
-        (x,) = columns(settings)
-        return x, x[::-1].copy()
-
-    return _value("gradient_flow (signals)", f, truth, both, "ULP", 8, terms)
-
-
-def _updates():
-    """Weights before and after a step."""
-
-    def f(before, after):
-        state = lambda kernel: training.TrainState({"layer": {"kernel": kernel}}, ())
-        step = diagnostics.record_updates(lambda *args: (state(after), {}))
-        return step(state(before), None, None)[1]["flow/layer/update_ratio"]
-
-    truth = lambda a, b: [_norm([y - x for x, y in zip(a, b, strict=True)]) / _norm(a)]
-
-    def draw(settings):
-        before, moved = _two_of_any_size(5)(settings)
-        size = 2.0 ** -np.arange(len(before))[:, None] * np.abs(before).max(-1, keepdims=True)
-        after = before + size * moved / np.abs(moved).max(-1, keepdims=True)
-        both = np.array([[3.3e38, -3e38, 1e38, 0, 0]])
-        before, after = np.append(before, both, 0), np.append(after, -both, 0)
-        return before.astype(np.float32), after.astype(np.float32)
-
-    return _value("record_updates", f, truth, draw, "ULP", 8)
-
+from jaxnn.check._vectors import flat, mean, norm, normal, plus, sized, together
 
 # What layers compute
 
@@ -197,7 +39,7 @@ def _maps():
     def truth(params, ids):
         rows = [params["embedding"]["embedding"][i] for i in ids]
         block = params["block_0"]
-        normed = [_stacks._rms_norm(row, block["norm_0"]["scale"]) for row in rows]
+        normed = [_stacks.rms_norm(row, block["norm_0"]["scale"]) for row in rows]
         return numbers(_stacks.weights(block["attention"], normed))
 
     name, like = "diagnostics.attention_maps", params_of(net)
@@ -266,7 +108,9 @@ def _field():
                         total[i][j] += abs(slope[i][j][0]) / len(x)
         return numbers(total)
 
-    return _value("receptive_field", f, truth, normal((3, 3, 1, 2), (2, 3, 3, 1), count=4))
+    return value(
+        "diagnostics.receptive_field", f, truth, normal((3, 3, 1, 2), (2, 3, 3, 1), count=4)
+    )
 
 
 # The loss around a point, and along rates
@@ -287,13 +131,13 @@ def _landscape():
         return found["loss"]
 
     def truth(kernel, unit):
-        return [abs(_truth.mp().mpf(a)) * _norm(numbers(kernel)) / unit for a in coordinates]
+        return [abs(_truth.mp().mpf(a)) * norm(numbers(kernel)) / unit for a in coordinates]
 
     def draw(settings):
         (kernel,) = together(normal((3, 2)), sized((3, 2), powers=[(-30, 37)]))(settings)
         return kernel, np.abs(kernel).max((1, 2))
 
-    return _value("loss_landscape", f, truth, draw)
+    return value("diagnostics.loss_landscape", f, truth, draw)
 
 
 def _rates():
@@ -316,7 +160,7 @@ def _rates():
                 path.append((w * x - y) ** 2)
                 w = w - rate * 2 * (w * x - y) * x
             lost.append(path)
-        final = [_mean(path[-2:]) for path in lost]
+        final = [mean(path[-2:]) for path in lost]
         best = rates[min(range(3), key=lambda i: final[i])]
         return [*numbers(lost), *final, _truth.mp().mpf(best)]
 
@@ -324,7 +168,7 @@ def _rates():
         return tuple(np.tanh(a) for a in normal((), (), (), count=12)(settings))
 
     one = lambda *args: {"value": 1.0}
-    return _value("learning_rate_range", f, truth, draw, terms=one)
+    return value("diagnostics.learning_rate_range", f, truth, draw, terms=one)
 
 
 # Principal components
@@ -346,8 +190,8 @@ def _spread(settings):
 def _axes(x):
     """Mean, deviations times the root of the count, and directions, the largest first."""
     m = _truth.mp()
-    mean = [_mean(column) for column in zip(*x, strict=True)]
-    centred = [[v - a for v, a in zip(row, mean, strict=True)] for row in x]
+    middle = [mean(column) for column in zip(*x, strict=True)]
+    centred = [[v - a for v, a in zip(row, middle, strict=True)] for row in x]
     size = max(abs(v) for row in centred for v in row)
     unit = [[v / size for v in row] for row in centred]
     columns = list(zip(*unit, strict=True))
@@ -359,7 +203,7 @@ def _axes(x):
         direction = [vectors[j, i] for j in range(len(products))]
         sign = m.sign(max(direction, key=abs))
         directions.append([v * sign for v in direction])
-    return mean, centred, [size * m.sqrt(found[i]) for i in order], directions
+    return middle, centred, [size * m.sqrt(found[i]) for i in order], directions
 
 
 def _components():
@@ -385,8 +229,8 @@ def _components():
         return numbers(directions[:count]) + [s * s / total for s in spread[:count]]
 
     return [
-        _value("principal_components", points, projected, _spread),
-        _value("principal_components (directions)", rest, exact_rest, _spread),
+        value("diagnostics.principal_components", points, projected, _spread),
+        value("diagnostics.principal_components (directions)", rest, exact_rest, _spread),
     ]
 
 
@@ -395,16 +239,16 @@ def _plane():
     f = lambda x: networks.som_from_plane((3, 2), x)["codebook"]
 
     def truth(x):
-        mean, _, spread, directions = _axes(x)
+        middle, _, spread, directions = _axes(x)
         root = _truth.mp().sqrt(len(x))
         axes = [[s / root * v for v in d] for s, d in zip(spread, directions, strict=True)]
         places = [(row - 1, 2 * column - 1) for row in range(3) for column in range(2)]
         return [
             m + a * u + b * v
-            for a, b in places for m, u, v in zip(mean, axes[0], axes[1], strict=True)
+            for a, b in places for m, u, v in zip(middle, axes[0], axes[1], strict=True)
         ]  # fmt: skip
 
-    return _value("networks.som_from_plane", f, truth, _spread)
+    return value("networks.som_from_plane", f, truth, _spread)
 
 
 # Explanations and counts
@@ -431,7 +275,7 @@ def _explained():
             return total / len(x)
 
         none = [[[0, 0], [0, 0], 0] for _ in x]
-        grads, in_x = slopes(lambda both: lost(*both, none), (params, x))
+        grads, in_x = slopes(lambda both: lost(both[0], both[1], none), (params, x))
         deltas = slopes(lambda added: lost(params, x, added), none)
         z = [mlp(params, row) for row in x]
         inner, outer, last = (numbers([d[i] for d in deltas]) for i in range(3))
@@ -454,18 +298,12 @@ def _counted():
         n, k, m = len(x), len(kernel), len(bias)
         return [k * m + m, 4 * (k * m + m), 2 * n * k * m + n * m]
 
-    return _value("summary.summary", f, truth, normal((3, 5), (5,), (7, 3), count=1))
+    return value("summary.summary", f, truth, normal((3, 5), (5,), (7, 3), count=1))
 
 
 def entries():
     """All of them."""
-    relu_slope = lambda z: 1 if z > 0 else 0
-    flows = [
-        _flow_of("gradient_flow", _stacks.relu, relu_slope, activations.relu, 1.0),
-        _flow_of("gradient_flow (tanh)", _stacks.tanh, _hyperbolic_slope, activations.tanh, 1.5),
-    ]
     return [
-        *flows, _norms(), _signals(), _updates(), _outputs(), _maps(), _saliency(), _integrated(),
-        _field(), _landscape(), _rates(), *_components(), _plane(), _explained(),
-        _counted(),
+        _outputs(), _maps(), _saliency(), _integrated(), _field(), _landscape(), _rates(),
+        *_components(), _plane(), _explained(), _counted(),
     ]  # fmt: skip

@@ -6,24 +6,21 @@ import numpy as np
 
 from jaxnn import networks
 from jaxnn.check import _truth
-from jaxnn.check._blocks import Block
-from jaxnn.check._networks import _rbf
+from jaxnn.check._blocks import value
+from jaxnn.check._networks import rbf
 from jaxnn.check._vectors import flat, normal
 
 KEY = jax.random.key(0)
 
 
-def _value(name, f, truth, examples, bound=1e-6):
-    return Block("networks." + name, f, None, truth, examples, 0, "relative", bound)
-
-
 def _any_size(*shapes, powers, count=8):
     """Arrays of each example in one unit."""
+    low, high = powers
 
     def draw(settings):
         arrays = normal(*shapes, count=count)(settings)
         random = np.random.default_rng(settings.seed)
-        units = 10.0 ** random.uniform(*powers, len(arrays[0]))
+        units = 10.0 ** random.uniform(low, high, len(arrays[0]))
         return tuple(
             (a * units.reshape(-1, *[1] * (a.ndim - 1))).astype(np.float32) for a in arrays
         )
@@ -104,16 +101,18 @@ def _stepped(step):
 
 
 def _som():
-    rule = {"radius": RADII[0], "final_radius": RADII[1], "hexagonal": True}
+    radii = {"radius": RADII[0], "final_radius": RADII[1]}
     rates = {"rate": RATES[0], "final_rate": RATES[1]}
+    online = networks.som_step(5, hexagonal=True, **radii, **rates)
+    batch = networks.som_batch_step(5, hexagonal=True, **radii)
     net = networks.self_organizing_map((2, 3), 4, hexagonal=True)
     maps = _any_size((2, 3, 4), (7, 4), powers=(-30, 37))
     apply = lambda codebook, x: net.apply({"codebook": codebook}, x)
     answered = lambda codebook, x: [r for b in _answers(codebook, x)[1] for r in _place(b)]
     return [
-        _value("self_organizing_map", apply, answered, maps),
-        _value("som_step", _stepped(networks.som_step(5, **rule, **rates)), _online, maps),
-        _value("som_batch_step", _stepped(networks.som_batch_step(5, **rule)), _batch, maps),
+        value("networks.self_organizing_map", apply, answered, maps),
+        value("networks.som_step", _stepped(online), _online, maps),
+        value("networks.som_batch_step", _stepped(batch), _batch, maps),
     ]
 
 
@@ -124,6 +123,7 @@ CLUSTERS = np.array([[0, 0], [40, 0], [0, 40]])
 
 def _clustered(powers, far=True):
     """Nine points in three clusters, of every size, some of them far from the origin."""
+    low, high = powers
 
     def draw(settings):
         (points,) = normal((3, 3, 2))(settings)
@@ -131,7 +131,7 @@ def _clustered(powers, far=True):
         n = len(points)
         points = (points + CLUSTERS[:, None]).reshape(n, 9, 2)
         points[1::2] += far * 10.0 ** random.uniform(2, 6, (len(points[1::2]), 1, 1))
-        points = points * 10.0 ** random.uniform(*powers, (n, 1, 1))
+        points = points * 10.0 ** random.uniform(low, high, (n, 1, 1))
         return (points.astype(np.float32),)
 
     return draw
@@ -151,7 +151,7 @@ def _k_means():
         return found[order]
 
     truth = lambda x: [v for center in _centers(x) for v in center]
-    return _value("k_means", f, truth, _clustered((-30, 31)))
+    return value("networks.k_means", f, truth, _clustered((-30, 31)))
 
 
 # Radial functions
@@ -170,13 +170,13 @@ def _ridge(design, targets, ridge):
 
 
 def _designed(units, x):
-    """What each unit makes of each input; and of `_rbf`, with ones for weights."""
+    """What each unit makes of each input; and of `rbf`, with ones for weights."""
     bare = [
         {"centers": [c], "log_widths": [w]}
         for c, w in zip(units["centers"], units["log_widths"], strict=True)
     ]
     one = {"kernel": [[1]]}
-    return [[_rbf({"radial_basis_0": b, "dense_0": one}, v)[0] for b in bare] for v in x]
+    return [[rbf({"radial_basis_0": b, "dense_0": one}, v)[0] for b in bare] for v in x]
 
 
 def _interpolate():
@@ -195,7 +195,7 @@ def _interpolate():
         grid = np.array([[i, j] for i in range(3) for j in range(2)])
         return (grid + np.tanh(x) / 8).astype(np.float32), targets
 
-    return _value("rbf_interpolate", f, truth, draw, SOLVED)
+    return value("networks.rbf_interpolate", f, truth, draw, bound=SOLVED)
 
 
 def _fit():
@@ -221,14 +221,14 @@ def _fit():
         ]
         out = {"kernel": kernel, "bias": bias}
         units = {"centers": centers, "log_widths": widths}
-        return [y for v in x for y in _rbf({"radial_basis_0": units, "dense_0": out}, v)]
+        return [y for v in x for y in rbf({"radial_basis_0": units, "dense_0": out}, v)]
 
     def draw(settings):
         (x,) = _clustered((-12, 12), far=False)(settings)
         (targets,) = normal((9, 2))(settings)
         return x, targets
 
-    return _value("rbf_fit", f, truth, draw, SOLVED)
+    return value("networks.rbf_fit", f, truth, draw, bound=SOLVED)
 
 
 def entries():

@@ -5,21 +5,20 @@ largest entry, or of 1, the size of its inputs and weights, if that is larger.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import activations, networks
-from jaxnn.check import _sequences, _stacks, _truth
+from jaxnn.check import _stacks, _truth
 from jaxnn.check._blocks import Block
-from jaxnn.check._sequences import _along, _gru_step, _lstm_step, _rnn_step
 from jaxnn.check._stacks import dense, numbers, output
 from jaxnn.check._vectors import flat, normal, parts
-from jaxnn.layers.tree_shapes import Tree
 
 EPSILON = 0.125
-TANH = {"activation": activations.tanh}
+TANH: dict[str, Any] = {"activation": activations.tanh}
 
 
 def of_params(name, like, f, truth, *inputs, constants=(), closed_form=None, wrt=None, **options):
@@ -74,7 +73,7 @@ def params_of(network):
     return jax.eval_shape(network.init, jax.random.key(0))
 
 
-def _plain(name, network, truth, *inputs, **options):
+def plain(name, network, truth, *inputs, **options):
     return of_params(
         "networks." + name, params_of(network), lambda params, *x: flat(*_outputs(network, params,
         x)), truth, *inputs, **options,
@@ -91,7 +90,7 @@ def _outputs(network, params, inputs):
 def _mlp():
     net = networks.mlp([2, 3, 2], **TANH)
     slope = {"activation_grad": activations.tanh_grad}
-    return _plain(
+    return plain(
         "mlp", net, lambda params, x: [y for row in x for y in output(params, row)], (2, 2),
         closed_form=lambda g, params, x: networks.mlp_vjp(
             g.reshape(2, 2), params, x, **TANH, **slope
@@ -150,7 +149,7 @@ def _batch_norm_mlp(params, state, x, norm):
     return y, {"batch_norm_0": new}
 
 
-def _rbf(params, x):
+def rbf(params, x):
     m, units, out = _truth.mp(), params["radial_basis_0"], []
     for center, width in zip(units["centers"], units["log_widths"], strict=True):
         squared = sum((v - c) ** 2 for v, c in zip(x, center, strict=True))
@@ -187,11 +186,11 @@ def _vectors():
             "batch_norm_mlp", n.batch_norm_mlp([2, 2, 2], epsilon=EPSILON, **TANH),
             _batch_norm_mlp, (3, 2),
         ),
-        _plain("perceptron", n.perceptron(3), lambda p, x: dense(p["dense_0"], x), (3,)),
-        _plain("rbf_network", n.rbf_network(2, 3, 2), _rbf, (2,)),
-        _plain("autoencoder", n.autoencoder([3, 2, 2], **TANH), _encoded, (3,)),
+        plain("perceptron", n.perceptron(3), lambda p, x: dense(p["dense_0"], x), (3,)),
+        plain("rbf_network", n.rbf_network(2, 3, 2), rbf, (2,)),
+        plain("autoencoder", n.autoencoder([3, 2, 2], **TANH), _encoded, (3,)),
         _variational(),
-        _plain(
+        plain(
             "gan", n.gan(n.mlp([2, 2, 2], **TANH), n.mlp([2, 2, 1], **TANH)),
             lambda params, z: output(params["generator"], z), (2,),
         ),
@@ -253,15 +252,15 @@ def _convolutional_autoencoder(params, image):
     encoder, decoder = params["encoder"], params["decoder"]
     z = _stacks.elementwise(_stacks.relu, _stacks.conv(encoder["conv_0"], image, 2))
     wide = dense(decoder["dense"], dense(encoder["dense"], numbers(z)))
-    small = iter(parts(wide, len(wide) // len(z[0][0])))
-    small = _stacks.refilled(z, lambda _: [_stacks.relu(v) for v in next(small)])
+    pixels = iter(parts(wide, len(wide) // len(z[0][0])))
+    small = _stacks.refilled(z, lambda _: [_stacks.relu(v) for v in next(pixels)])
     return numbers(_stacks.conv_transpose(decoder["conv_0"], small))
 
 
 def _images():
     n = networks
     return [
-        _plain("cnn", n.cnn((4, 4, 1), [2], 2), _cnn, (4, 4, 1), examples=2),
+        plain("cnn", n.cnn((4, 4, 1), [2], 2), _cnn, (4, 4, 1), examples=2),
         *_stateful(
             "batch_norm_cnn", n.batch_norm_cnn((2, 4, 1), [2], 2, epsilon=EPSILON),
             _batch_norm_cnn, (2, 2, 4, 1), examples=2,
@@ -270,147 +269,13 @@ def _images():
             "resnet", n.resnet((2, 2, 1), [1, 2], 2, blocks=1, epsilon=EPSILON), _resnet,
             (3, 2, 2, 1), examples=1,
         ),
-        _plain(
+        plain(
             "convolutional_autoencoder", n.convolutional_autoencoder((2, 4, 1), [2], 2),
             _convolutional_autoencoder, (2, 4, 1), examples=2,
         ),
     ]  # fmt: skip
 
 
-# Networks of sequences and trees
-
-
-def _layer(params, bias_in):
-    """The arrays of a recurrent layer."""
-    return params["dense_i"]["kernel"], params[bias_in]["bias"], params["dense_h"]["kernel"]
-
-
-def _two_layers(params, xs):
-    along = _along(_rnn_step)
-    states = parts(along(*_layer(params["layer_0"], "dense_i"), xs), len(xs))
-    states = parts(along(*_layer(params["layer_1"], "dense_i"), states), len(xs))
-    return dense(params["dense"], states[-1])
-
-
-def _two_ways(params, xs):
-    """Of each way where it has seen the whole sequence."""
-    along, both = _along(_gru_step), params["layer_0"]
-    ends = [
-        parts(along(*_layer(both[way], "dense_i"), rows), len(xs))[-1]
-        for way, rows in (("forward", xs), ("backward", xs[::-1]))
-    ]
-    return dense(params["dense"], ends[0] + ends[1])
-
-
-def _at_every_step(params, xs):
-    states = _along(_lstm_step, 2)(*_layer(params["layer_0"], "dense_h"), xs)
-    return [y for h in parts(states, len(xs)) for y in dense(params["dense"], h)]
-
-
-def _of_tree():
-    net, gates = networks.recursive_network(3, 2, 2), "igof"
-    ids = np.array([0, 2, 1, 2, 0, 1], np.int32)
-
-    def f(params, ids):
-        return net.apply(params, (ids, Tree(jnp.array(_sequences.DEPTHS), 3)))
-
-    def truth(params, ids):
-        cell = params["tree_lstm"]
-        beside = lambda way, which: [
-            [v for gate in gates for v in cell[way + gate][which][i]] for i in range(2)
-        ]
-        bias = [v for gate in gates for v in cell["h" + gate]["bias"]]
-        rows = [params["embedding"]["embedding"][i] for i in ids]
-        arrays = beside("i", "kernel"), bias, beside("h", "kernel")
-        return dense(params["dense"], _sequences._tree_lstm(*arrays, rows)[-2:])
-
-    name = "networks.recursive_network"
-    return of_params(name, params_of(net), f, truth, constants=[ids], examples=2)
-
-
-def _sequences_and_trees():
-    n, xs = networks, (3, 2)
-    scan = {"forward": False}
-    return [
-        _plain("rnn", n.rnn(2, 2, 2, layers=2), _two_layers, xs, **scan),
-        _plain("gru", n.gru(2, 2, 2, bidirectional=True), _two_ways, xs, **scan),
-        _plain("lstm", n.lstm(2, 2, 2, every_step=True), _at_every_step, xs, **scan),
-        _of_tree(),
-    ]
-
-
-# Transformers, with two heads of queries that share keys and values
-
-SIZES = {"width": 4, "heads": 2, "groups": 1, "hidden": 3, "depth": 1, "length": 4}
-IDS = np.array([2, 0, 1], np.int32)
-
-
-def _decoder():
-    net = networks.transformer(3, **SIZES)
-    truth = lambda params, ids: numbers(_stacks.transformer(params, ids))
-    return _attentive("transformer", net, lambda p, ids: net.apply(p, ids), truth, [IDS])
-
-
-def _encoder():
-    net = networks.transformer_encoder(3, 2, **SIZES)
-    truth = lambda params, ids: numbers(_stacks.transformer(params, ids, causal=False))
-    return _attentive("transformer_encoder", net, lambda p, ids: net.apply(p, ids), truth, [IDS])
-
-
-def _translated(params, source, target):
-    context = _stacks.transformer(params["encoder"], source, causal=False)
-    return _stacks.transformer(params["decoder"], target, context)
-
-
-def _both_sides():
-    net = networks.sequence_to_sequence(3, 3, **SIZES)
-    return _attentive(
-        "sequence_to_sequence", net, lambda p, *ids: net.apply(p, ids),
-        lambda *args: numbers(_translated(*args)), [IDS[:2], IDS[1:]], examples=1,
-    )  # fmt: skip
-
-
-def _attentive(name, net, f, truth, ids, examples=2):
-    """Of weights half as large, as `_halved` in the attention of one layer."""
-    options = {"constants": ids, "scale": 0.5, "examples": examples}
-    return of_params("networks." + name, params_of(net), f, truth, **options)
-
-
-def _likeliest(logits):
-    return max(range(len(logits)), key=lambda i: logits[i])
-
-
-def _written():
-    """What is written without a key: each time the likeliest id."""
-    decoder = networks.transformer(3, **SIZES)
-    both = networks.sequence_to_sequence(3, 3, **SIZES)
-
-    def continued(params, ids):
-        for _ in range(2):
-            ids = [*ids, _likeliest(_stacks.transformer(params, ids)[-1])]
-        return ids
-
-    def translated(params, source, target):
-        for _ in range(2):
-            target = [*target, _likeliest(_translated(params, source, target)[-1])]
-        return target
-
-    f = lambda params, ids: decoder.sample(params, ids[None], 2)[0]
-    g = lambda params, *ids: both.sample(params, tuple(i[None] for i in ids), 2)[0]
-    options = {"wrt": 0, "examples": 8, "scale": 0.5}
-    return [
-        of_params(
-            "networks.transformer (sample)", params_of(decoder), f, continued,
-            constants=[IDS[:2]], **options,
-        ),
-        of_params(
-            "networks.sequence_to_sequence (sample)", params_of(both), g, translated,
-            constants=[IDS, IDS[:1]], **options,
-        ),
-    ]  # fmt: skip
-
-
 def entries():
     """All of them."""
-    transformers = [_decoder(), _encoder(), _both_sides(), *_written()]
-    return [*_vectors(), *_images(), *_sequences_and_trees(), *transformers]
+    return [*_vectors(), *_images()]

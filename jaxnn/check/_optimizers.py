@@ -82,12 +82,12 @@ def _gradients(settings):
 # The recursions
 
 
-def _gradient_descent(gradients):
+def exact_gradient_descent(gradients):
     for g in gradients:
         yield -RATE * g
 
 
-def _momentum(nesterov):
+def exact_momentum(nesterov):
     def truth(gradients):
         b, v = _truth.mp().mpf("0.9"), 0
         for g in gradients:
@@ -97,7 +97,7 @@ def _momentum(nesterov):
     return truth
 
 
-def _rmsprop(gradients):
+def exact_rmsprop(gradients):
     m = _truth.mp()
     b, v = m.mpf("0.9"), 0
     for g in gradients:
@@ -105,7 +105,7 @@ def _rmsprop(gradients):
         yield -RATE * g / (m.sqrt(v) + m.mpf("1e-8"))
 
 
-def _adagrad(gradients):
+def exact_adagrad(gradients):
     m = _truth.mp()
     v = 0
     for g in gradients:
@@ -113,7 +113,7 @@ def _adagrad(gradients):
         yield -RATE * g / (m.sqrt(v) + m.mpf("1e-8"))
 
 
-def _adadelta(gradients):
+def exact_adadelta(gradients):
     m = _truth.mp()
     b, epsilon, v, moved = m.mpf("0.95"), m.mpf("1e-6"), 0, 0
     for g in gradients:
@@ -123,7 +123,7 @@ def _adadelta(gradients):
         yield step
 
 
-def _adam(nesterov=False):
+def exact_adam(nesterov=False):
     def truth(gradients):
         m = _truth.mp()
         b1, b2 = m.mpf("0.9"), m.mpf("0.999")
@@ -139,7 +139,7 @@ def _adam(nesterov=False):
     return truth
 
 
-def _lion(gradients):
+def exact_lion(gradients):
     m = _truth.mp()
     b1, b2, mean = m.mpf("0.9"), m.mpf("0.99"), 0
     for g in gradients:
@@ -199,16 +199,16 @@ def entries():
     """All of them."""
     o, p = optimizers, "optimizers."
     pairs = [
-        ("gradient_descent", lambda: o.gradient_descent(RATE), _gradient_descent),
-        ("momentum", lambda: o.momentum(RATE), _momentum(False)),
-        ("momentum(nesterov=True)", lambda: o.momentum(RATE, nesterov=True), _momentum(True)),
-        ("rmsprop", lambda: o.rmsprop(RATE), _rmsprop),
-        ("adagrad", lambda: o.adagrad(RATE), _adagrad),
-        ("adadelta", lambda: o.adadelta(), _adadelta),
-        ("adam", lambda: o.adam(RATE), _adam()),
-        ("adamw", lambda: o.adamw(RATE), _adam()),  # weights of 0, which do not decay
-        ("nadam", lambda: o.nadam(RATE), _adam(nesterov=True)),
-        ("lion", lambda: o.lion(RATE), _lion),
+        ("gradient_descent", lambda: o.gradient_descent(RATE), exact_gradient_descent),
+        ("momentum", lambda: o.momentum(RATE), exact_momentum(False)),
+        ("momentum(nesterov=True)", lambda: o.momentum(RATE, nesterov=True), exact_momentum(True)),
+        ("rmsprop", lambda: o.rmsprop(RATE), exact_rmsprop),
+        ("adagrad", lambda: o.adagrad(RATE), exact_adagrad),
+        ("adadelta", lambda: o.adadelta(), exact_adadelta),
+        ("adam", lambda: o.adam(RATE), exact_adam()),
+        ("adamw", lambda: o.adamw(RATE), exact_adam()),  # weights of 0, which do not decay
+        ("nadam", lambda: o.nadam(RATE), exact_adam(nesterov=True)),
+        ("lion", lambda: o.lion(RATE), exact_lion),
     ]
     return [
         *(Trajectory(p + name, make, truth) for name, make, truth in pairs),

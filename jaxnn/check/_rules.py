@@ -4,17 +4,15 @@ import jax.numpy as jnp
 
 from jaxnn import optimizers
 from jaxnn.check import _optimizers, _truth
-from jaxnn.check._blocks import Block
+from jaxnn.check._blocks import value
 from jaxnn.check._steps import RATE
-from jaxnn.check._vectors import flat, normal
+from jaxnn.check._vectors import flat, norm, normal
 
 STEPS, DECAY = 6, 0.25
 
 
 def _value(name, f, truth, *shapes):
-    return Block(
-        f"optimizers.{name}_update", f, None, truth, normal(*shapes), 0, "relative", 1e-6
-    )  # fmt: skip
+    return value(f"optimizers.{name}_update", f, truth, normal(*shapes))
 
 
 def _path(name, update, states, recursion, decay=0.0):
@@ -47,12 +45,8 @@ def _path(name, update, states, recursion, decay=0.0):
     return _value(name, f, truth, (STEPS,))
 
 
-def _norm(vector):
-    return _truth.mp().sqrt(sum(v * v for v in vector))
-
-
-def _clipped(vector, norm):
-    return [v / max(1, norm) for v in vector]
+def _clipped(vector, length):
+    return [v / max(1, length) for v in vector]
 
 
 def entries():
@@ -62,22 +56,22 @@ def entries():
     counted = lambda update, *more: lambda w, g, *rest: update(w, g, *rest, RATE, *more)
     return [
         _path("gradient_descent", plain(o.gradient_descent_update), 0,
-              recursions._gradient_descent),
-        _path("momentum", plain(o.momentum_update), 1, recursions._momentum(False)),
-        _path("rmsprop", plain(o.rmsprop_update), 1, recursions._rmsprop),
-        _path("adagrad", plain(o.adagrad_update), 1, recursions._adagrad),
+              recursions.exact_gradient_descent),
+        _path("momentum", plain(o.momentum_update), 1, recursions.exact_momentum(False)),
+        _path("rmsprop", plain(o.rmsprop_update), 1, recursions.exact_rmsprop),
+        _path("adagrad", plain(o.adagrad_update), 1, recursions.exact_adagrad),
         _path("adadelta", lambda w, g, v, u, step: o.adadelta_update(w, g, v, u), 2,
-              recursions._adadelta),
-        _path("adam", counted(o.adam_update), 2, recursions._adam()),
-        _path("adamw", counted(o.adamw_update, DECAY), 2, recursions._adam(), DECAY),
-        _path("nadam", counted(o.nadam_update), 2, recursions._adam(nesterov=True)),
-        _path("lion", plain(o.lion_update), 1, recursions._lion),
+              recursions.exact_adadelta),
+        _path("adam", counted(o.adam_update), 2, recursions.exact_adam()),
+        _path("adamw", counted(o.adamw_update, DECAY), 2, recursions.exact_adam(), DECAY),
+        _path("nadam", counted(o.nadam_update), 2, recursions.exact_adam(nesterov=True)),
+        _path("lion", plain(o.lion_update), 1, recursions.exact_lion),
         _value("clip_by_value", lambda g: o.clip_by_value_update(g, 0.5),
                lambda g: [max(min(v, 0.5), -0.5) for v in g], (5,)),
         _value("clip_by_norm", lambda g: o.clip_by_norm_update(g, 1.0),
-               lambda g: _clipped(g, _norm(g)), (5,)),
+               lambda g: _clipped(g, norm(g)), (5,)),
         _value(
             "clip_by_global_norm", lambda *g: flat(*o.clip_by_global_norm_update(list(g), 1.0)),
-            lambda a, b: _clipped(a + b, _norm(a + b)), (2,), (3,),
+            lambda a, b: _clipped(a + b, norm(a + b)), (2,), (3,),
         ),
     ]  # fmt: skip

@@ -12,11 +12,13 @@ import jax
 from jaxnn.check import (
     _activations,
     _attention,
+    _flow,
     _layers,
     _looking,
     _losses,
     _maps,
     _networks,
+    _networks_in_time,
     _optimizers,
     _peers,
     _rows,
@@ -80,7 +82,8 @@ def catalogue() -> list[Any]:
         *(entry for entry in rows if entry not in mixing), *_layers.entries(),
         *_windows.entries(), *_attention.entries(), *_sequences.entries(),
         *_optimizers.entries(), *_rules.entries(), *_values.entries(), *_networks.entries(),
-        *_maps.entries(), *_training.entries(), *_looking.entries(),
+        *_networks_in_time.entries(), *_maps.entries(), *_training.entries(), *_flow.entries(),
+        *_looking.entries(),
     ]  # fmt: skip
 
 

@@ -11,12 +11,12 @@ from jaxnn.layers.tree_shapes import Tree
 # A step of each cell, from what is carried to what is carried, as in its docstring.
 
 
-def _rnn_step(kernel_i, bias, kernel_h, carry, x):
+def rnn_step(kernel_i, bias, kernel_h, carry, x):
     (h,) = carry
     return ([_truth.mp().tanh(z) for z in plus(affine(x, kernel_i, bias), product(h, kernel_h))],)
 
 
-def _gru_step(kernel_i, bias, kernel_h, carry, x):
+def gru_step(kernel_i, bias, kernel_h, carry, x):
     m, (h,) = _truth.mp(), carry
     ur, uz, un = parts(affine(x, kernel_i, bias), 3)
     vr, vz, vn = parts(product(h, kernel_h), 3)
@@ -25,7 +25,7 @@ def _gru_step(kernel_i, bias, kernel_h, carry, x):
     return ([(1 - a) * b + a * c for a, b, c in zip(z, n, h, strict=True)],)
 
 
-def _lstm_step(kernel_i, bias, kernel_h, carry, x):
+def lstm_step(kernel_i, bias, kernel_h, carry, x):
     c, h = carry
     i, f, g, o = parts(plus(product(x, kernel_i), product(h, kernel_h), bias), 4)
     return _memory([sigmoid(a) for a in i], [[sigmoid(a) for a in f]], g, o, [c])
@@ -40,7 +40,7 @@ def _memory(i, forget, g, o, memories):
     return c, [sigmoid(a) * m.tanh(b) for a, b in zip(o, c, strict=True)]
 
 
-def _along(step, carried=1):
+def along_time(step, carried=1):
     """A layer: the states after each step, from zeros."""
 
     def truth(kernel_i, bias, kernel_h, xs):
@@ -67,14 +67,14 @@ def _unrolled(kernel_i, bias, kernel_h, h, xs):
     """What the last step carries on, and the outputs of all."""
     carry, out = (h,), []
     for x in xs:
-        carry = _gru_step(kernel_i, bias, kernel_h, carry, x)
+        carry = gru_step(kernel_i, bias, kernel_h, carry, x)
         out.extend(carry[0])
     return [*carry[0], *out]
 
 
 def _both_ways(kernel_i, bias, kernel_h, xs):
     """The same layer forward and backward, side by side at each step."""
-    along = _along(_rnn_step)
+    along = along_time(rnn_step)
     forward = parts(along(kernel_i, bias, kernel_h, xs), len(xs))
     backward = parts(along(kernel_i, bias, kernel_h, xs[::-1]), len(xs))[::-1]
     return [y for pair in zip(forward, backward, strict=True) for side in pair for y in side]
@@ -82,7 +82,7 @@ def _both_ways(kernel_i, bias, kernel_h, xs):
 
 def _twice(kernel_i, bias, kernel_h, xs):
     """The same layer upon itself."""
-    along = _along(_rnn_step)
+    along = along_time(rnn_step)
     below = parts(along(kernel_i, bias, kernel_h, xs), len(xs))
     return along(kernel_i, bias, kernel_h, below)
 
@@ -197,7 +197,7 @@ def _tree_rnn(kernel_i, bias, kernel_h, xs):
     return [*zero, *(y for h in states.values() for y in h)]
 
 
-def _tree_lstm(kernel_i, bias, kernel_h, xs):
+def tree_lstm(kernel_i, bias, kernel_h, xs):
     """With the gates i, g, o and f side by side."""
     memories, states, zero = {}, {}, [0] * len(kernel_h)
     for j, children in CHILDREN.items():
@@ -252,15 +252,15 @@ def entries():
     step = lambda gates, carried=1: normal(*kernels(gates), *[state] * carried, state, count=4)
     i, h = "dense_i", "dense_h"
     return [
-        layer("rnn_cell", _cell("rnn_cell", i), _one(_rnn_step), step(1), 5),
-        layer("gru_cell", _cell("gru_cell", i), _one(_gru_step), step(3), 5),
-        layer("lstm_cell", _cell("lstm_cell", h), _one(_lstm_step), step(4, 2), 6),
+        layer("rnn_cell", _cell("rnn_cell", i), _one(rnn_step), step(1), 5),
+        layer("gru_cell", _cell("gru_cell", i), _one(gru_step), step(3), 5),
+        layer("lstm_cell", _cell("lstm_cell", h), _one(lstm_step), step(4, 2), 6),
         *(
             layer(name, _whole(name, place), truth, along(gates), 4, forward=False)
             for name, place, truth, gates in (
-                ("simple_rnn", i, _along(_rnn_step), 1),
-                ("gru", i, _along(_gru_step), 3),
-                ("lstm", h, _along(_lstm_step, 2), 4),
+                ("simple_rnn", i, along_time(rnn_step), 1),
+                ("gru", i, along_time(gru_step), 3),
+                ("lstm", h, along_time(lstm_step, 2), 4),
             )
         ),
         layer(
@@ -270,5 +270,5 @@ def entries():
         layer("bidirectional", _bidirectional(), _both_ways, along(1), 4, forward=False),
         layer("stacked", _stacked(), _twice, along(1), 4, forward=False),
         layer("tree_rnn", _of_tree_rnn(), _tree_rnn, along(1, len(DEPTHS)), 4),
-        layer("tree_lstm", _of_tree_lstm(), _tree_lstm, along(4, len(DEPTHS)), 4),
+        layer("tree_lstm", _of_tree_lstm(), tree_lstm, along(4, len(DEPTHS)), 4),
     ]  # fmt: skip

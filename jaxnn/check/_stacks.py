@@ -7,8 +7,8 @@ layer to layer is a vector, rows of vectors, or an image `[height][width][channe
 import jax
 
 from jaxnn.check import _truth
-from jaxnn.check._attention import _attend, _turned
-from jaxnn.check._layers import _normalized, _rms_norm
+from jaxnn.check._attention import attend, rotated
+from jaxnn.check._layers import rms_norm, standardized
 from jaxnn.check._vectors import affine, plus, product
 
 
@@ -137,7 +137,7 @@ def batch_norm(params, state, batch, epsilon):
     columns = list(zip(*rows, strict=True))
     mean = [sum(c) / len(c) for c in columns]
     variance = [sum((v - a) ** 2 for v in c) / len(c) for c, a in zip(columns, mean, strict=True)]
-    normalized = [_normalized(list(c), epsilon) for c in columns]
+    normalized = [standardized(list(c), epsilon) for c in columns]
     kept = iter(zip(*normalized, strict=True))
     scaled = lambda row: [
         y * s + b for y, s, b in zip(row, params["scale"], params["bias"], strict=True)
@@ -185,14 +185,14 @@ def multi_head(params, rows, context=None, causal=False):
         return [affine(row, kernel, part["bias"][h]) for row in rows]
 
     def placed(rows):
-        return rows if context else [_turned(row, t) for t, row in enumerate(rows)]
+        return rows if context else [rotated(row, t) for t, row in enumerate(rows)]
 
     seen = [range(t + 1 if causal else len(source)) for t in range(len(rows))]
     total = [out["bias"] for _ in rows]
     for h in range(heads):
         shared = h // (heads // groups)
         queries, keys = placed(projected(query, rows, h)), placed(projected(key, source, shared))
-        mixed = _attend(queries, keys, projected(value, source, shared), seen)
+        mixed = attend(queries, keys, projected(value, source, shared), seen)
         total = [plus(t, product(m, out["kernel"][h])) for t, m in zip(total, mixed, strict=True)]
     return total
 
@@ -207,7 +207,7 @@ def weights(params, rows):
         for part, at in ((query, h), (key, h // (len(query["bias"]) // len(key["bias"])))):
             kernel = [features[at] for features in part["kernel"]]
             projections = [affine(row, kernel, part["bias"][at]) for row in rows]
-            sides.append([_turned(row, t) for t, row in enumerate(projections)])
+            sides.append([rotated(row, t) for t, row in enumerate(projections)])
         for t, q in enumerate(sides[0]):
             scores = [
                 sum(a * b for a, b in zip(q, k, strict=True)) / m.sqrt(len(q))
@@ -220,7 +220,7 @@ def weights(params, rows):
 
 def block(params, rows, context=None, causal=False):
     """One block of a transformer."""
-    normed = lambda name, rows: [_rms_norm(row, params[name]["scale"]) for row in rows]
+    normed = lambda name, rows: [rms_norm(row, params[name]["scale"]) for row in rows]
     added = lambda rows, others: [plus(*pair) for pair in zip(rows, others, strict=True)]
     rows = added(rows, multi_head(params["attention"], normed("norm_0", rows), None, causal))
     if context:
@@ -234,5 +234,5 @@ def transformer(params, ids, context=None, causal=True):
     """Embedding, one block, and what follows: the rows of the output."""
     rows = [params["embedding"]["embedding"][i] for i in ids]
     rows = block(params["block_0"], rows, context, causal)
-    rows = [_rms_norm(row, params["norm"]["scale"]) for row in rows]
+    rows = [rms_norm(row, params["norm"]["scale"]) for row in rows]
     return [dense(params["dense"], row) for row in rows] if "dense" in params else rows

@@ -9,30 +9,26 @@ import numpy as np
 
 from jaxnn import losses, networks, optimizers, regularizers, training
 from jaxnn.check import _stacks, _truth
-from jaxnn.check._blocks import Block
+from jaxnn.check._blocks import value
 from jaxnn.check._networks import TANH, of_params, params_of
 from jaxnn.check._stacks import descended, numbers, output, slopes
-from jaxnn.check._vectors import flat, normal, sized, together
-from jaxnn.check._windows import _largest
+from jaxnn.check._vectors import flat, mean, normal, sized, together
+from jaxnn.check._windows import largest
 
 RATE = 0.5
 NET = networks.mlp([2, 2, 1], **TANH)
 KEY = jax.random.key(0)
 
 
-def _mean(rows):
-    return sum(rows) / len(rows)
-
-
 def _squared(params, x, y):
     """Mean squared error of the network."""
     pairs = zip(x, y, strict=True)
-    return _mean([(output(params, row)[0] - t[0]) ** 2 for row, t in pairs])
+    return mean([(output(params, row)[0] - t[0]) ** 2 for row, t in pairs])
 
 
 def _absolute(params, x, y):
     pairs = zip(x, y, strict=True)
-    return _mean([abs(output(params, row)[0] - t[0]) for row, t in pairs])
+    return mean([abs(output(params, row)[0] - t[0]) for row, t in pairs])
 
 
 def _penalised(params, x, y):
@@ -102,11 +98,7 @@ def _fit():
 def _of_any_size(*shape):
     """Numbers of every size, and such as have a sum beyond the range."""
     usual = together(normal(shape), sized(shape, powers=[(-30, 37)]))
-    return lambda settings: (np.concatenate([usual(settings)[0], _largest(*shape)(settings)[0]]),)
-
-
-def _value(name, f, truth, examples):
-    return Block("training." + name, f, None, truth, examples, 0, "relative", 1e-6)
+    return lambda settings: (np.concatenate([usual(settings)[0], largest(*shape)(settings)[0]]),)
 
 
 def _run():
@@ -119,15 +111,15 @@ def _run():
         state, history, _ = training.run(step, 0.0, x, key=KEY, epochs=2, batch_size=1)
         return flat(state, history["seen"])
 
-    truth = lambda x: [max(abs(v) for v in x), _mean(x), _mean(x)]
-    return _value("run", f, truth, _of_any_size(7))
+    truth = lambda x: [max(abs(v) for v in x), mean(x), mean(x)]
+    return value("training.run", f, truth, _of_any_size(7))
 
 
 def _evaluate():
     """In batches of 3, the last one smaller."""
     loss_fn = lambda scale, batch, key: ((scale * batch / batch.size).sum(), {})
     f = lambda x: training.evaluate(loss_fn, 1.0, x, batch_size=3)["loss"]
-    return _value("evaluate", f, lambda x: [_mean(x)], _of_any_size(7))
+    return value("training.evaluate", f, lambda x: [mean(x)], _of_any_size(7))
 
 
 def _predict():
@@ -202,13 +194,13 @@ def _logistic(params, made, x):
     """With a penalty of R1."""
     fake = _stacks.softplus(_score(params, made))
     steep = lambda row: sum(s * s for s in slopes(lambda v: _score(params, v), row, 55))
-    return fake + _mean([_stacks.softplus(-_score(params, row)) + steep(row) / 2 for row in x])
+    return fake + mean([_stacks.softplus(-_score(params, row)) + steep(row) / 2 for row in x])
 
 
 def _wasserstein(params, made, x):
     """Of an affine critic, whose slope is the same wherever it is taken."""
     steep = _truth.mp().sqrt(sum(w * w for (w,) in params["dense_0"]["kernel"]))
-    real = _mean([_score(params, row) for row in x])
+    real = mean([_score(params, row) for row in x])
     return _score(params, made) - real + 10 * (steep - 1) ** 2
 
 

@@ -9,14 +9,10 @@ import numpy as np
 
 from jaxnn import decoding, initializers, metrics, networks, regularizers
 from jaxnn.check import _rows, _truth
-from jaxnn.check._blocks import Block
+from jaxnn.check._blocks import Block, value
 from jaxnn.check._vectors import normal, sized, together
 
 CLASSES = 3
-
-
-def _value(name, f, truth, examples, terms=None):
-    return Block(name, f, None, truth, examples, 0, "relative", 1e-6, terms)
 
 
 # Metrics
@@ -140,12 +136,12 @@ def _distance(a, b):
 
 def _metrics():
     m, classes = metrics, {"classes": CLASSES, "average": None}
-    named = lambda f, *rest: _value(f"metrics.{f.__name__}", *rest)
+    named = lambda f, *rest, **options: value(f"metrics.{f.__name__}", *rest, **options)
     return [
         named(m.mean_squared_error, m.mean_squared_error, _mean_squared, _up_to(1.8e19)),
         named(m.mean_absolute_error, m.mean_absolute_error, _mean_absolute, _up_to(3.3e38)),
         # The share of the variance that is left is taken from 1.
-        named(m.r2_score, m.r2_score, _r2, _errors, lambda p, t: {"value": 1.0}),
+        named(m.r2_score, m.r2_score, _r2, _errors, terms=lambda p, t: {"value": 1.0}),
         named(
             m.perplexity, m.perplexity, lambda h: [_truth.mp().exp(_mean(h))], _entropies
         ),
@@ -255,9 +251,9 @@ def _initializers():
     p = "initializers."
     fans = lambda x: jnp.array(i.fans(x.shape))
     return [
-        *(_value(p + name, *_drawn(*pair)) for name, pair in pairs.items()),
-        _value(p + "orthogonal", *_orthogonal()),
-        _value(p + "fans", fans, lambda x: [FAN_IN, FAN_OUT], normal(SHAPE, count=1)),
+        *(value(p + name, *_drawn(*pair)) for name, pair in pairs.items()),
+        value(p + "orthogonal", *_orthogonal()),
+        value(p + "fans", fans, lambda x: [FAN_IN, FAN_OUT], normal(SHAPE, count=1)),
     ]
 
 
@@ -284,8 +280,8 @@ def _decoding():
     f = lambda z: jnp.concatenate([jnp.atleast_1d(part) for part in decoding.ctc_greedy(z)])
     beams = lambda z: decoding.ctc_beam_search(z, beams=40)[2][:6]
     return [
-        _value("decoding.ctc_greedy", f, _greedy, _frames),
-        _value("decoding.ctc_beam_search", beams, _scores, _frames),
+        value("decoding.ctc_greedy", f, _greedy, _frames),
+        value("decoding.ctc_beam_search", beams, _scores, _frames),
     ]
 
 
@@ -345,7 +341,7 @@ def _maps():
     ]
     names = [f.__name__ for f, _ in entries[:-1]] + ["u_matrix"]
     return [
-        _value(f"networks.{name}", lambda w, x, f=f: f({"codebook": w}, x), truth, _coded)
+        value(f"networks.{name}", lambda w, x, f=f: f({"codebook": w}, x), truth, _coded)
         for name, (f, truth) in zip(names, entries, strict=True)
     ]
 

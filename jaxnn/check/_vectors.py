@@ -21,6 +21,14 @@ def affine(x, kernel, bias):
     return plus(product(x, kernel), bias)
 
 
+def mean(vector):
+    return sum(vector) / len(vector)
+
+
+def norm(vector):
+    return _truth.mp().sqrt(sum(v * v for v in vector))
+
+
 def parts(vector, count):
     """A vector in `count` equal pieces."""
     size = len(vector) // count

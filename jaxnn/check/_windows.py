@@ -61,7 +61,7 @@ def _with_kernel(f, f_vjp, **options):
     return of, pulled_back
 
 
-def _largest(*shape):
+def largest(*shape):
     """Entries of one sign at the end of the range, whose sum leaves it."""
 
     def draw(settings):
@@ -79,7 +79,7 @@ def entries():
     powers = ((-30, 37), (-3, 0), (-30, -3))
     convolved = together(normal(*shapes, count=4), sized(*shapes, powers=powers, count=4))
     sequence = ((5, 2),)
-    pooled = together(normal(*sequence), sized(*sequence, powers=[(-30, 37)]), _largest(5, 2))
+    pooled = together(normal(*sequence), sized(*sequence, powers=[(-30, 37)]), largest(5, 2))
     window = (3,), 2, [(1, 1)]
     return [
         layer("conv", _with_kernel(layers.conv, layers.conv_vjp), _conv, convolved, 3),
