@@ -183,7 +183,7 @@ def _spread(settings):
     size = 10.0 ** random.uniform(-30, 30, (kinds, 1, 1))
     points[1::3] += 10.0 ** random.uniform(1, 6, (len(points[1::3]), 1, 1))
     points = points * size
-    points[2] = points[2] / np.abs(points[2]).max() * 3.3e38
+    points[2] *= 1e38 / np.abs(points[2]).max()  # sums leave the range, no coordinate does
     return (points.astype(np.float32),)
 
 

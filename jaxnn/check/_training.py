@@ -101,6 +101,11 @@ def _of_any_size(*shape):
     return lambda settings: (np.concatenate([usual(settings)[0], largest(*shape)(settings)[0]]),)
 
 
+def _terms(x):
+    """What a mean is made of, which may be all but 0."""
+    return {"value": np.abs(x).max(-1, keepdims=True)}
+
+
 def _run():
     """A step that keeps the largest, and a metric: its mean over the steps of each epoch."""
 
@@ -112,14 +117,14 @@ def _run():
         return flat(state, history["seen"])
 
     truth = lambda x: [max(abs(v) for v in x), mean(x), mean(x)]
-    return value("training.run", f, truth, _of_any_size(7))
+    return value("training.run", f, truth, _of_any_size(7), terms=_terms)
 
 
 def _evaluate():
     """In batches of 3, the last one smaller."""
     loss_fn = lambda scale, batch, key: ((scale * batch / batch.size).sum(), {})
     f = lambda x: training.evaluate(loss_fn, 1.0, x, batch_size=3)["loss"]
-    return value("training.evaluate", f, lambda x: [mean(x)], _of_any_size(7))
+    return value("training.evaluate", f, lambda x: [mean(x)], _of_any_size(7), terms=_terms)
 
 
 def _predict():
