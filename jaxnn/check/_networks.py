@@ -135,7 +135,7 @@ def _stateful(name, network, truth, *inputs, **options):
         return numbers(truth(params, state, x, batch_norm)[0])
 
     # Normalizations one after the other pass on what the first have lost.
-    options = {"bound": 4e-6 if name == "resnet" else 1e-6} | options
+    options = {"bound": 1e-5 if name == "resnet" else 1e-6} | options
     slopes = of_params(
         f"networks.{name} (gradient)", like, trained, in_training, *inputs, wrt=own, **options
     )
