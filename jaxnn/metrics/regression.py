@@ -28,7 +28,7 @@ def mean_squared_error(predictions: Array, targets: Array) -> Array:
         >>> mean_squared_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
         Array(2.5, dtype=float32)
     """
-    errors, unit = _in_a_unit(_errors("mean_squared_error", predictions, targets))
+    errors, unit = _in_a_unit(*_errors("mean_squared_error", predictions, targets))
     return (errors**2).mean() * unit * unit
 
 
@@ -50,7 +50,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> Array:
         >>> mean_absolute_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))
         Array(1.5, dtype=float32)
     """
-    errors, unit = _in_a_unit(_errors("mean_absolute_error", predictions, targets))
+    errors, unit = _in_a_unit(*_errors("mean_absolute_error", predictions, targets))
     return jnp.abs(errors).mean() * unit
 
 
@@ -75,7 +75,7 @@ def r2_score(predictions: Array, targets: Array) -> Array:
         >>> r2_score(jnp.array([1.0, 2.0, 4.0]), jnp.array([1.0, 2.0, 3.0]))
         Array(0.5, dtype=float32)
     """
-    errors = _errors("r2_score", predictions, targets)
+    errors, half = _errors("r2_score", predictions, targets)
     if not errors.ndim:
         raise ValueError(
             "r2_score: predictions and targets must have an axis of examples, got scalars. "
@@ -83,22 +83,27 @@ def r2_score(predictions: Array, targets: Array) -> Array:
         )
     # Relative to one target and to the spread, so that neither a large offset nor the squares
     # of huge or tiny units cost digits.
-    targets = jnp.asarray(targets, errors.dtype)
+    targets = jnp.asarray(targets, errors.dtype) * half
     centred = targets - targets[:1]
-    spread = jnp.abs(centred).max(0, initial=0)
+    spread = _units.unit(centred, axis=0)
     centred, errors = centred / spread, errors / spread
     total = ((centred - centred.mean(0)) ** 2).sum(0)
-    return (1 - (errors**2).sum(0) / total).mean()
+    unit = _units.unit(errors, axis=0)
+    missed = ((errors / unit) ** 2).sum(0) / jnp.where(total == 0, jnp.nan, total)
+    return (1 - missed * unit[0] * unit[0]).mean()
 
 
 def _errors(function, predictions, targets):
+    """Half the errors and 1/2, where one of them would leave the range, else the errors and 1."""
     _checks.floating(function, predictions=predictions, targets=targets)
     _checks.same_shape(function, predictions=predictions, targets=targets)
     wide = _checks.wide(jnp.result_type(predictions))
-    return jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
+    said, true = jnp.asarray(predictions, wide), jnp.asarray(targets, wide)
+    half = jnp.where(jnp.isinf(said - true).any(), 0.5, 1).astype(wide)
+    return said * half - true * half, half
 
 
-def _in_a_unit(errors):
+def _in_a_unit(errors, half):
     """Errors over a power of two near the largest of them, and it: no sum of those overflows."""
     unit = _units.unit(errors)
-    return errors / unit, unit
+    return errors / unit, unit / half
