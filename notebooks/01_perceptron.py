@@ -164,7 +164,7 @@ plt.show()
 # \frac{\partial L}{\partial b} &= \frac1n \sum_i (p_i - y_i) && [\,]
 # \end{aligned}$$
 #
-# **12.** Compare one step downhill on one example,
+# **12.** Compare one step downhill on one example, with the learning rate $\eta$,
 # $\tilde w \leftarrow \tilde w + \eta\,(y_i - p_i)\, \tilde x_i$, with step 1. It is Rosenblatt's
 # rule with the hard decision $\hat y_i$ replaced by the soft one $p_i$. So the blame of a weight is
 # **how wrong** the neuron was, times **how loud** its input was.
@@ -186,8 +186,8 @@ def loss(params, x, y):
 
 def loss_grad(params, x, y):
     _, p = forward(params, x)
-    delta = (p - y) / len(y)  # step 10
-    return x.T @ delta, delta.sum()  # step 11
+    delta = p - y  # step 10
+    return x.T @ delta / len(y), delta.mean()  # step 11
 
 
 # %% [markdown]
@@ -222,7 +222,8 @@ theirs, learn = perceptron(2).init(jax.random.key(0)), perceptron_step()
 for _ in range(number):
     theirs, metrics = learn(theirs, (jnp.array(x), jnp.array(y)), None)
 w, b = path[-1]
-print(f"Rosenblatt's rule ends at w = {w}, b = {b}; jaxnn's at", theirs["dense_0"]["bias"])
+kernel, bias = theirs["dense_0"]["kernel"][:, 0], theirs["dense_0"]["bias"][0]
+print(f"Rosenblatt's rule ends at w = {w}, b = {b}; jaxnn's at {kernel}, {bias}")
 
 # %% [markdown]
 # ## Check
@@ -244,8 +245,8 @@ def library(params, x, y):
 agree(loss_grad(at, many, classes), library, at, many, classes, name="jaxnn's loss")
 
 assert number == 6  # passes until the rule makes no mistake on AND
-assert np.allclose(theirs["dense_0"]["kernel"][:, 0], w)
-assert np.allclose(theirs["dense_0"]["bias"], b)
+assert np.allclose(kernel, w)
+assert np.allclose(bias, b)
 assert np.allclose(product, (p - y_i) * x_i)
 
 # %% [markdown]
@@ -264,7 +265,9 @@ assert not any(g.any() for g in jax.grad(hard)(wrong_everywhere))
 # %% [markdown]
 # **Be too timid.** Primers print this recipe for AND: a neuron with a sigmoid, ten epochs of
 # gradient descent at rate 0.01. It learns nothing of the kind. Ten such steps can move a weight by
-# at most $10 \cdot 0.01 \cdot 1 = 0.1$, as step 11 shows: no entry of the gradient exceeds 1. (With
+# at most $10 \cdot 0.01 \cdot 1 = 0.1$, as step 11 shows: no entry of the gradient exceeds 1. The
+# bias starts at 0, and AND needs $w_1 + b \le 0$, $w_2 + b \le 0$ and $w_1 + w_2 + b > 0$, that is,
+# both weights between 0 and $-b \le 0.1$: only a start that was nearly there gets there. (With
 # batches of one there are 40 steps, and it fails as well.)
 
 # %%
@@ -356,7 +359,8 @@ squared = lambda s: (sigmoid(s) - 1) ** 2
 squared_grad = lambda s: 2 * (sigmoid(s) - 1) * sigmoid(s) * sigmoid(-s)
 s = jnp.array([-10.0, -2.0, 1.0])
 agree(squared_grad(s), squared, s, name="squared error")
-print("at s = -10: squared error", squared_grad(-10.0), "cross-entropy", sigmoid(-10.0) - 1)
+both = f"squared error {squared_grad(-10.0):.1e}, cross-entropy {sigmoid(-10.0) - 1:.5f}"
+print("delta at s = -10:", both)
 assert -1e-4 < squared_grad(-10.0) < 0
 assert sigmoid(-10.0) - 1 < -0.9999
 

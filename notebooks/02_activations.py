@@ -80,7 +80,7 @@ assert errors["linear"] > 0.5 > 0.3 > errors["relu"] > errors["tanh"]
 #
 # **4. ReLU** is $x$ above 0, and 0 below: $f'(x) = 1[x > 0]$. At 0 there is no slope. Every number
 # from 0 to 1 has an equal right; we say 0, and say so. The leaky kind has a slope $\alpha$ below
-# (0.01 here), and at 0 too.
+# (0.01 here; Keras's layer takes 0.3), and at 0 too.
 #
 # **5. PReLU** learns its $\alpha$. One $\alpha$ serves many elements, and a small change of it
 # moves all of them, so their shares add up:
@@ -112,8 +112,8 @@ assert errors["linear"] > 0.5 > 0.3 > errors["relu"] > errors["tanh"]
 # &= s_j \Big( g_j - \sum_i g_i s_i \Big) .
 # \end{aligned}$$
 #
-# What comes back to $z_j$ is how much $g_j$ differs from the average of $g$ under $s$. These
-# add up to 0, because softmax does not see a constant added to all of $z$.
+# What comes back to $z_j$ is how much $g_j$ differs from the average of $g$ under $s$, times $s_j$.
+# These add up to 0, because softmax does not see a constant added to all of $z$.
 #
 # **12. Log-softmax** is $z_i - \log \sum_m e^{z_m}$, and the slope of the second term is $s$:
 #
@@ -138,11 +138,11 @@ hand = {
     "leaky_relu": (
         lambda x: jnp.where(x > 0, x, alpha * x),
         lambda x: jnp.where(x > 0, 1.0, alpha),
-    ),
+    ),  # 4
     "elu": (
         lambda x: jnp.where(x > 0, x, jnp.expm1(x)),
         lambda x: jnp.where(x > 0, 1.0, jnp.exp(x)),
-    ),  # 6
+    ),  # 6, with its alpha 1
     "swish": (
         lambda x: x * sigma(beta * x),
         lambda x: sigma(beta * x) + beta * x * sigma(beta * x) * sigma(-beta * x),

@@ -81,7 +81,8 @@ for name, at in best.items():
 # if too high. The slopes are $-q$ and $1 - q$. With a share $F$ of the targets below $p$ they
 # cancel where $F (1 - q) = (1 - F)\, q$, that is $F = q$: the **quantile**.
 #
-# **4. Huber** is quadratic near 0 and linear beyond $\delta$, and its slope is the error, clipped:
+# **4. Huber** is $\frac12 r^2$ near 0 and $\delta \lvert r \rvert - \frac12 \delta^2$ beyond
+# $\delta$, where the two meet without a corner. Its slope is the error, clipped:
 #
 # $$\ell' = \operatorname{clip}(r, -\delta, \delta) .$$
 #
@@ -109,7 +110,8 @@ for name, at in best.items():
 # &= \max(z, 0) - y z + \log(1 + e^{-\lvert z \rvert}) ,
 # \end{aligned}$$
 #
-# and the last line overflows nowhere.
+# and the last line overflows nowhere. For one constant score the slopes cancel where $\sigma(z)$
+# is the share of ones: then $e^z$ is their **odds**, the share of ones over that of zeros.
 #
 # **8. Cross-entropy of $k$ classes** is the surprise $-\sum_i y_i \log s_i$. With
 # $\log s_i = z_i - \log \sum_m e^{z_m}$,
@@ -124,20 +126,21 @@ for name, at in best.items():
 #
 # **10. Hinge**, for labels $y = \pm 1$: $\max(0, 1 - y z)$, with slope $-y$ until the score is on
 # the right side by a margin of 1, and 0 after. It then stops asking. The cross-entropy never does.
+# (With labels 0 and 1 the slope of a 0 would be 0: a class that is never learned. `jaxnn` refuses
+# them.)
 #
-# **11. Kullback-Leibler** from $y$ to $s$: $\sum_i y_i (\log y_i - \log s_i)$. It is step 8 minus
-# something that does not depend on $z$, so its gradient in $z$ is $s - y$ as well.
+# **11. Kullback-Leibler** from $y$ to $s$: $\sum_i y_i (\log y_i - \log s_i)$, where a class with
+# $y_i = 0$ adds 0. It is step 8 minus something that does not depend on $z$, so its gradient in $z$
+# is $s - y$ as well.
 #
 # ### Distances
 #
 # **12. Contrastive**, for two embeddings at the distance $d = \lVert a - b \rVert$: alike ones cost
 # $\frac12 d^2$, unlike ones $\frac12 \max(0, m - d)^2$. The gradient of $d$ in $a$ is the unit
-# vector $(a - b) / d$, hence
+# vector $(a - b) / d$. Hence $\partial \ell / \partial a = a - b$ for alike ones, and for unlike
+# ones
 #
-# $$\frac{\partial \ell}{\partial a} = \begin{cases}
-# a - b & \text{alike} \\
-# -\max(0, m - d)\, (a - b) / d & \text{unlike.}
-# \end{cases}$$
+# $$\frac{\partial \ell}{\partial a} = -\max(0, m - d)\, \frac{a - b}{d} .$$
 #
 # A spring that pulls, and one that pushes until they are $m$ apart. At $d = 0$ no direction leads
 # away, and `jaxnn` says 0. (We write 1 for alike; the paper writes 0.)
@@ -200,7 +203,7 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# Left of -4 the dash-dotted curve returns to 0: the squared error of a probability gives up on
+# Left of $-4$ the dash-dotted curve returns to 0: the squared error of a probability gives up on
 # its worst mistakes. That is why classes are learned with cross-entropy.
 #
 # ## Check
@@ -229,6 +232,8 @@ c = jnp.array(rng.normal(size=(6, 3)))
 active = losses.triplet(a, b, c) > 0
 agree(active[:, None] * 2 * (c - b), losses.triplet, a, b, c, name="triplet")  # step 13
 
+odds = y.mean() / (1 - y.mean())
+assert np.isclose(by_hand["binary_cross_entropy"](jnp.log(odds), y).sum(), 0)  # step 7
 assert np.isclose(best["squared error"], data.mean(), atol=0.01)
 assert np.isclose(best["absolute error"], jnp.median(data), atol=0.01)
 assert np.isclose(best["quantile 0.9"], data[6], atol=0.01)  # six sevenths lie below it
@@ -246,7 +251,7 @@ t = jnp.arange(5.0)
 perfect = t[:, None]
 print("loss of a perfect prediction:", ((perfect - t) ** 2).mean())
 slopes = jax.grad(lambda p: ((p - t) ** 2).mean())(perfect)[:, 0]
-print("its gradient, which pulls all to 2:", np.asarray(slopes).round(3))
+print("its gradient, which pulls all to 2:", np.asarray(slopes).round(3) + 0)
 assert ((perfect - t) ** 2).mean() == 4
 assert np.allclose(slopes, 2 / 5 * (t - t.mean()))
 refused = ""
@@ -301,8 +306,8 @@ assert np.isclose(losses.absolute_percentage_error(jnp.array(-1.0), jnp.array(-2
 # 2. Log-cosh has the slope $\tanh r$. Scale it so that it approaches Huber with any $\delta$.
 # 3. Label smoothing trains on $y' = (1 - \epsilon)\, y + \epsilon / k$. Where does the gradient of
 #    the cross-entropy vanish? How large does the gap between the true score and the others get?
-# 4. The Poisson loss is $e^z - c z$ for a count $c$. What is its slope, and what does the constant
-#    prediction $e^z$ become?
+# 4. The Poisson loss is $e^z - c z$ for a count $c$. What is its slope, and which constant rate
+#    $e^z$ is the best for several counts?
 #
 # Try them before you read on.
 #

@@ -223,7 +223,8 @@ table
 # ### And what you would write
 #
 # `jax.grad(loss)(layers, x, y)` does the same walk, from a record of the operations that `loss`
-# ran. It is not a numerical approximation, and no search for formulas: it is steps 3, 5 and 6.
+# ran. It is neither an approximation by differences nor an algebra of formulas: it is steps 3, 5
+# and 6.
 #
 # ## Check
 
@@ -393,7 +394,7 @@ print(f"loss {loss(small, small_x, small_y):.4f}, moved downhill {loss(small, mo
 assert loss(small, moved, small_y) < loss(small, small_x, small_y)
 
 # %% [markdown]
-# **2.** $W$ reaches $L$ on two ways, and effects add up: the slope is the sum of those that the two
+# **2.** $W$ reaches $L$ in two ways, and effects add up: the slope is the sum of those that the two
 # layers would have, each by step 7.
 
 # %%

@@ -64,7 +64,7 @@ for (name, curves), color in zip(measured.items(), COLORS, strict=False):
 for ax, title in zip(axes, ("activations", "gradients, coming from layer 50"), strict=True):
     ax.axhspan(1e38, 1e100, color=INK, alpha=0.15, lw=0)
     ax.axhspan(1e-90, 1e-38, color=INK, alpha=0.15, lw=0)
-    ax.set(xlabel="layer", title=title, ylim=(1e-90, 1e100))
+    ax.set(xlabel="layer", title=title, ylim=(1e-90, 1e100), yticks=10.0 ** np.arange(-75, 76, 25))
 axes[0].set_ylabel("mean square")
 axes[0].legend(loc="lower left", fontsize=7.5, labelspacing=0.2)
 axes[1].text(49, 1e85, "float32 ends here", ha="right", fontsize=8)
@@ -124,7 +124,7 @@ plt.show()
 # is 1 for half of the units: once more one half, and $v = 2 / m_l$ would keep it.
 #
 # **7.** Forward wants $1 / m_{l-1}$, backward wants $1 / m_l$ (times 2 for ReLU). Glorot's
-# compromise lies between them:
+# compromise (some call it Xavier's, by his first name) lies between them:
 #
 # $$v = \frac{2}{m_{l-1} + m_l} .$$
 #

@@ -2,7 +2,7 @@
 # # 06 Vanishing and exploding gradients, and what helps
 #
 # A message is whispered along a row of thirty people. Each one passes it on a little softer, or a
-# little louder, than he heard it. What does the last one hear? The first layer of a deep network
+# little louder, than it came. What does the last one hear? The first layer of a deep network
 # learns only from what thirty others pass back to it. Why is that so often nothing, or far too
 # much, and what can be done?
 
@@ -155,8 +155,10 @@ plt.show()
 # **2.** A matrix makes no vector longer than by its largest singular value, and none shorter than
 # by its smallest. Factor by factor:
 #
-# $$\prod_l s_m(J_l) \;\le\; \frac{\lvert g_0 \rvert}{\lvert g_D \rvert} \;\le\;
-# \prod_l s_1(J_l) \;\le\; \prod_l \max \lvert f' \rvert\; s_1(W_l) .$$
+# $$\begin{aligned}
+# \prod_l s_m(J_l) &\le \frac{\lvert g_0 \rvert}{\lvert g_D \rvert} \le \prod_l s_1(J_l) \\
+# &\le \prod_l \max \lvert f' \rvert\; s_1(W_l) .
+# \end{aligned}$$
 #
 # **3.** Read it from the right. The slope of the sigmoid is at most $1/4$, that of tanh and ReLU
 # at most 1. So **no bend of these amplifies anything**. It is often said that ReLU makes gradients
@@ -168,8 +170,11 @@ plt.show()
 # **4.** The bounds are for the best and the worst direction. Let $g$ have a random one:
 # $E[g_i g_j] = \lvert g \rvert^2 / m$ if $i = j$, else 0. Then
 #
-# $$E \lvert g J \rvert^2 = \frac{\lvert g \rvert^2}{m} \sum_{i,j} J_{ij}^2
-# = \chi \lvert g \rvert^2, \quad \chi = \frac1m \sum_i s_i^2 ,$$
+# $$\begin{aligned}
+# E \lvert g J \rvert^2 &= \frac{\lvert g \rvert^2}{m} \sum_{i,j} J_{ij}^2
+# = \chi \lvert g \rvert^2 , \\
+# \chi &= \frac1m \sum_i s_i^2 ,
+# \end{aligned}$$
 #
 # since the squares of the entries have the same sum as those of the singular values (it is the
 # trace of $J J^\top$).
@@ -192,8 +197,11 @@ plt.show()
 #
 # **7.** Hence, for large $m$,
 #
-# $$\frac1m \sum_i \log s_i^2 = \frac1m \log \det(W)^2 \approx
-# \frac1m \sum_{k=1}^{m} \log \frac{k}{m} \to \int_0^1 \log t \, dt = -1 .$$
+# $$\begin{aligned}
+# \frac1m \sum_i \log s_i^2 &= \frac1m \log \det(W)^2 \\
+# &\approx \frac1m \sum_{k=1}^{m} \log \frac{k}{m} \\
+# &\to \int_0^1 \log t \, dt = -1 .
+# \end{aligned}$$
 #
 # Determinants multiply, so after $D$ layers the geometric mean of the $s_i$ is $e^{-D/2}$, although
 # their mean square is 1 on average: a few directions carry everything, the others are lost.
@@ -228,22 +236,19 @@ plt.show()
 # With $\beta = 1 / \sqrt D$ all layers together stay below $(1 + 1/D)^D < e$. (Or normalize in the
 # branch, as a Transformer does.)
 #
-# **12. Gating:** along the memory of an LSTM, $c_t = \sigma(a_f) \odot c_{t-1} + \dots$ No matrix
-# is in that path:
+# **12. Gating:** along the memory of an LSTM, $c_t = \sigma(z_f) \odot c_{t-1} + \dots$, with the
+# sums $z_f$ of its forget gate. No matrix is in that path. But for the ways through the gates,
 #
-# $$\frac{\partial c_T}{\partial c_t} = \prod \operatorname{diag} \sigma(a_f) + \text{(ways through
-# the gates)} .$$
+# $$\frac{\partial c_T}{\partial c_t} = \prod \operatorname{diag} \sigma(z_f) .$$
 #
 # The network sets each factor itself. A plain recurrent network has $\prod F_t W_h^\top$, with the
 # same matrix again and again: step 1 with $D$ steps of time.
 #
 # **13. Clipping** leaves $J$ as it is and bounds the step. With $c$ the limit,
 #
-# $$\begin{aligned}
-# \text{by value:} \quad & g_i \leftarrow \min(\max(g_i, -c), c) \\
-# \text{by norm:} \quad & g \leftarrow g \min(1, c / \lvert g \rvert) \text{ for each tensor} \\
-# \text{by global norm:} \quad & \text{the same, } \lvert g \rvert \text{ over all tensors}
-# \end{aligned}$$
+# - by value: $g_i \leftarrow \min(\max(g_i, -c), c)$ for each entry;
+# - by norm: $g \leftarrow g \min(1, c / \lvert g \rvert)$ for each tensor (Keras's `clipnorm`);
+# - by global norm: the same, with $\lvert g \rvert$ over all tensors.
 #
 # Only the last keeps the direction. The others still lead downhill, as each entry keeps its sign.
 #
@@ -253,8 +258,9 @@ plt.show()
 # quadrature over $u$, against the factor per layer that the picture shows:
 
 # %%
-u, weight = np.polynomial.hermite_e.hermegauss(80)  # E[f(u)] = sum of weight * f(u)
-u, weight = jnp.array(u), jnp.array(weight / weight.sum())
+u = jnp.array((np.arange(10_000) - 4999.5) * 2e-3)  # no point at 0, where ReLU has its kink
+weight = jnp.exp(-(u**2) / 2)
+weight = weight / weight.sum()  # E[f(u)] = sum of weight * f(u)
 
 
 def normalized_chi(f, slope):
@@ -476,7 +482,8 @@ assert abs(direct[0] / promised - 1) < 0.1
 #
 # The ReLU network with weights a fifth too large, $1.2^{30} \approx 240$. The limits are chosen
 # alike: entries of at most 0.03 give all kernels together a norm of at most
-# $0.03 \sqrt{D m^2} \approx 10$.
+# $0.03 \sqrt{D m^2} \approx 10$. The last column is the cosine of the angle by which each turns a
+# gradient with the entries 30 and 3 in one tensor and 20 in another.
 
 # %%
 CLIPS = {
@@ -487,7 +494,7 @@ CLIPS = {
 }
 gradient = {"a": jnp.array([30.0, 3.0]), "b": jnp.array([20.0])}
 flat = np.concatenate(jax.tree.leaves(gradient))
-print("                     last loss   cosine with the gradient (30, 3), (20)")
+print("                   last loss    cosine")
 for name, clip in CLIPS.items():
     optimizer = optax.chain(clip, optimizers.momentum(0.03))
     curve = learn(1.2 * he, optimizer=optimizer, **RELU)
@@ -656,7 +663,7 @@ assert abs(factor - math.pi / (math.pi - 1)) < 0.1
 # %%
 k = np.arange(40)
 norms = np.array([math.sqrt(math.factorial(i)) for i in k])
-h = np.polynomial.hermite_e.hermevander(np.asarray(u), 39) / norms  # [80, 40]
+h = np.polynomial.hermite_e.hermevander(np.asarray(u), 39) / norms  # [10000, 40]
 c = h.T @ (np.asarray(weight) * np.tanh(np.asarray(u)))
 chi = (k * c**2).sum() / (c[1:] ** 2).sum()
 print(f"by its first forty terms {chi:.4f}, by quadrature {table['tanh'][1]:.4f}")

@@ -56,6 +56,7 @@ SEVEN = {
     "adamw": optimizers.adamw(0.15, weight_decay=0.01, mask=everything),
 }
 STYLES = dict(zip(SEVEN, [*COLORS, INK], strict=True))
+MARKS = dict(zip(SEVEN, "os^Dv<>", strict=True))
 
 
 def draw(ax, f, start, steps, extent, names=SEVEN):
@@ -63,9 +64,9 @@ def draw(ax, f, start, steps, extent, names=SEVEN):
     heights = jax.vmap(f)(jnp.stack([across.ravel(), up.ravel()], 1)).reshape(across.shape)
     levels = np.quantile(heights, np.linspace(0.01, 0.95, 12))
     ax.contour(across, up, heights, levels=levels, colors=INK, linewidths=0.5, alpha=0.6)
-    for number, name in enumerate(names):
+    for name in names:
         path = trajectory(SEVEN[name], f, start, steps)
-        look = dict(color=STYLES[name], ms=2.5, lw=1.2, marker="os^Dv<>"[number])
+        look = dict(color=STYLES[name], ms=2.5, lw=1.2, marker=MARKS[name])
         ax.plot(*path.T, label=name, **look)
     ax.plot(*start, "*", color=INK, ms=11)
     ax.set(xlim=extent[0], ylim=extent[1], xlabel="$w_1$", ylabel="$w_2$")
@@ -96,7 +97,7 @@ plt.show()
 # | $H$ | $[n, n]$ | second derivatives of $L$, eigenvalues $\lambda_{\min} \dots \lambda_{\max}$ |
 # | $\kappa$ | $[\,]$ | $\lambda_{\max} / \lambda_{\min}$, how much steeper across than along |
 #
-# All operations on vectors are elementwise.
+# Products, quotients and roots of vectors are elementwise.
 #
 # ## Derivation
 #
@@ -108,8 +109,10 @@ plt.show()
 # **2.** Near a minimum, $L \approx \frac12 w^\top H w$ (put the minimum at 0), so $g = Hw$. In the
 # axes of the eigenvectors the coordinates don't see each other:
 #
-# $$w_i \leftarrow w_i - \eta \lambda_i w_i = (1 - \eta \lambda_i)\, w_i ,
-# \qquad w_{i,t+1} = (1 - \eta \lambda_i)^t\, w_{i,1} .$$
+# $$\begin{aligned}
+# w_i &\leftarrow w_i - \eta \lambda_i w_i = (1 - \eta \lambda_i)\, w_i , \\
+# w_{i,t+1} &= (1 - \eta \lambda_i)^t\, w_{i,1} .
+# \end{aligned}$$
 #
 # **3.** It converges if and only if $\lvert 1 - \eta \lambda_i \rvert < 1$ for every $i$, which is
 #
@@ -137,8 +140,10 @@ plt.show()
 # set both ends equal: $\sqrt{\eta \lambda_{\min}} = 1 - \sqrt\beta$ and
 # $\sqrt{\eta \lambda_{\max}} = 1 + \sqrt\beta$. Divide and add:
 #
-# $$\sqrt\beta = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}, \qquad
-# \eta = \left( \frac{2}{\sqrt{\lambda_{\min}} + \sqrt{\lambda_{\max}}} \right)^{2} .$$
+# $$\begin{aligned}
+# \sqrt\beta &= \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1} , \\
+# \eta &= \left( \frac{2}{\sqrt{\lambda_{\min}} + \sqrt{\lambda_{\max}}} \right)^{2} .
+# \end{aligned}$$
 #
 # Compare with step 4: $\kappa$ has become $\sqrt\kappa$. (Nesterov's form takes the gradient ahead,
 # $w \leftarrow w - \eta(g + \beta v)$ with the new $v$; it damps steep axes more.)
@@ -156,9 +161,9 @@ plt.show()
 # $g / \sqrt r$ has none, and a step should have those of $w$. It takes them from its own past
 # steps $\Delta$:
 #
-# $$\Delta = -\frac{\mathrm{RMS}[\Delta]}{\mathrm{RMS}[g]}\; g, \qquad
-# \mathrm{RMS}[x] = \sqrt{\text{running mean of } x^2 + \epsilon} .$$
+# $$\Delta = -\frac{\mathrm{RMS}[\Delta]}{\mathrm{RMS}[g]}\; g ,$$
 #
+# where $\mathrm{RMS}[x]$ is the root of the running mean of $x^2$, plus $\epsilon$ under the root.
 # A form with $\eta$ in place of $\mathrm{RMS}[\Delta]$ is often printed. That is RMSprop under
 # another name, and has lost the idea.
 #
@@ -167,8 +172,10 @@ plt.show()
 # start at 0, so they are too small at first. Unroll: $m_t = (1 - \beta_1) \sum_{i \le t}
 # \beta_1^{t-i} g_i$. Its weights sum to $1 - \beta_1^t$, not to 1. Divide that out:
 #
-# $$\hat m = \frac{m}{1 - \beta_1^t}, \quad \hat r = \frac{r}{1 - \beta_2^t}, \qquad
-# w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat r} + \epsilon} .$$
+# $$\begin{aligned}
+# \hat m &= \frac{m}{1 - \beta_1^t} , \quad \hat r = \frac{r}{1 - \beta_2^t} , \\
+# w &\leftarrow w - \eta \frac{\hat m}{\sqrt{\hat r} + \epsilon} .
+# \end{aligned}$$
 #
 # **12.** Without that correction the first step is $(1 - \beta_1) g / \sqrt{(1 - \beta_2) g^2}$
 # times $\eta$, which is $0.1 / \sqrt{0.001} = 3.16$ times $\eta$: too large, not too small, for the
@@ -307,9 +314,9 @@ final = {}
 for name, family in FAMILIES.items():
     curves = np.asarray(jax.jit(jax.vmap(lambda f, family=family: curve(f, family)))(FACTORS))
     final[name] = np.nan_to_num(curves[:, -1], nan=np.inf)
-    left.semilogy(1 + np.arange(8), curves[final[name].argmin()], color=STYLES[name], label=name)
-    shown = np.minimum(final[name], 9)
-    right.loglog(FACTORS, shown, ".-", color=STYLES[name])
+    look = dict(color=STYLES[name], marker=MARKS[name], ms=4, lw=1.4)
+    left.semilogy(1 + np.arange(8), curves[final[name].argmin()], label=name, **look)
+    right.loglog(FACTORS, np.minimum(final[name], 9), **look)
 left.set(xlabel="epoch", ylabel="cross-entropy (nats)", title="each at its best rate")
 left.legend(fontsize=7.5)
 right.set(xlabel="rate / usual rate", title="after 8 epochs, at every rate")
@@ -398,7 +405,7 @@ for t, g in enumerate(spike, 1):
     updates, state = with_root.update(g, state, theirs)
     theirs = theirs + updates
 print("mean square by the formula:", r, "; moved after the spike:", float(frozen))
-print("by the library, moved:", float(theirs))
+print(f"by the library, moved: {float(theirs):.4f}")
 assert jnp.isinf(r)
 assert frozen == 0
 assert theirs < -0.1

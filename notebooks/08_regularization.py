@@ -116,7 +116,10 @@ assert learned > 0.95
 # **5.** One linear unit, $\hat y = \sum_j w_j m_j x_j$, and the squared error. The mean of a square
 # is the square of the mean plus the variance:
 #
-# $$E_m \big[ (\hat y - t)^2 \big] = (w \cdot x - t)^2 + \frac{p}{1 - p} \sum_j w_j^2 x_j^2 .$$
+# $$\begin{aligned}
+# & E_m \big[ (\hat y - t)^2 \big] \\
+# &\quad = (w \cdot x - t)^2 + \frac{p}{1 - p} \sum_j w_j^2 x_j^2 .
+# \end{aligned}$$
 #
 # Dropout is an L2 penalty, in which every weight is weighed by how loud its input is.
 #
@@ -127,7 +130,9 @@ assert learned > 0.95
 #
 # **7.** Forward, with all means over the batch: $\mu = \overline{x}$,
 # $\sigma^2 = \overline{(x - \mu)^2}$, $s = 1 / \sqrt{\sigma^2 + \epsilon}$,
-# $\hat x = (x - \mu) s$, $y = \gamma \hat x + \beta$.
+# $\hat x = (x - \mu) s$, $y = \gamma \hat x + \beta$. (A scaler of the inputs does this once, with
+# $\mu$ and $\sigma$ of the training examples alone. Recipes often take those of all examples: then
+# the test has been seen.)
 #
 # **8.** Backward, the easy part: $\partial\beta = \sum g$ and $\partial\gamma = \sum g \hat x$,
 # sums over the batch; and $\hat g = \gamma g$ arrives at $\hat x$.
@@ -148,7 +153,7 @@ assert learned > 0.95
 #
 # **11.** Two consequences. The cotangent has mean 0 over the batch, so the bias of a dense layer
 # before it has gradient 0: leave it out. And the cotangent is orthogonal to $\hat x$ (but for
-# $\epsilon$): making the batch larger changes nothing, so nothing pulls at its size.
+# $\epsilon$): multiplying $x$ by a number changes nothing, so nothing pulls at its size.
 #
 # ### Stopping early
 #
@@ -263,6 +268,7 @@ remedies = {
     "early stopping": (networks.mlp([64, 100, 10]), None, 5),
 }
 found = {"nothing": (learned, float(peak[-1]))}
+print(f"{'nothing':15} training labels {learned:.3f}, new digits {peak[-1]:.3f}")
 for name, (network, penalty, patience) in remedies.items():
     history = learn(network, penalty, patience)
     last = np.isfinite(history["loss"]).sum(1) - 1  # of each seed; stopping leaves nan behind
@@ -276,6 +282,7 @@ for name in ("L2", "L1", "dropout", "early stopping"):
 
 # %% [markdown]
 # What refuses to learn the training labels (80 % of them are true) does better on new digits.
+# (Early stopping is flattered a little: it chose its epoch by the digits that it is judged by.)
 # Batch normalization is there to make deep networks trainable; against lies it does not help here,
 # it only learns them faster.
 #

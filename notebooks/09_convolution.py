@@ -31,7 +31,8 @@ def show(ax, a, title, marks=(), numbers=False, size=3):
     if numbers:
         for at, value in np.ndenumerate(np.asarray(a)):
             text = f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
-            ax.text(*at[::-1], text, ha="center", va="center", color="#333333", fontsize=8)
+            ink = "white" if abs(value) > 0.7 * top else "#333333"
+            ax.text(*at[::-1], text, ha="center", va="center", color=ink, fontsize=8)
     ax.set(xticks=[], yticks=[], title=title)
 
 
@@ -54,11 +55,12 @@ show(axes[1, 1], grads["kernel"][:, :, 0, 0], "blame of the kernel", numbers=Tru
 plt.show()
 
 # %% [markdown]
-# Above, forward: each output is one window (green) times the kernel. Below, backward, from right to
-# left. Every blamed output **stamps the kernel** onto the pixels that it saw; where two stamps
-# overlap, they add up. And every blamed output **hands the kernel its window**: the blame of the
-# nine numbers is the sum of the three patches. That is all. The rest of this page shows that it is
-# true, for any stride, spacing and padding, and then does the same for pooling.
+# Orange is above 0, blue below. In the upper row, forward: each output is one window (green) times
+# the kernel. In the lower row, backward, from right to left. Every blamed output **stamps the
+# kernel** onto the pixels that it saw; where two stamps overlap, they add up. And every blamed
+# output **hands the kernel its window**: the blame of the nine numbers is the sum of the three
+# patches. That is all. The rest of this page shows that it is true, for any stride, spacing and
+# padding, and then does the same for pooling.
 #
 # ## Notation
 #
@@ -390,7 +392,7 @@ for s, n in ((1, 5), (3, 9)):
 
 # %% [markdown]
 # **A stride that does not divide the kernel.** Blame every output by 1 and let every weight be 1:
-# $\partial x$ counts the windows that saw a pixel (step 7).
+# $\partial x$ counts the windows that saw a pixel (step 7; the darker, the more).
 
 # %%
 axes = panels(3, height=2.3)

@@ -188,7 +188,8 @@ assert last["LSTM, forget bias 3"] > last["simple RNN, orthogonal"] + 0.2
 # $z^i, z^f, z^g, z^o$ with
 #
 # $$\begin{aligned}
-# i &= \sigma(z^i), \quad f = \sigma(z^f), \quad o = \sigma(z^o), \quad u = \tanh(z^g) \\
+# i &= \sigma(z^i), \quad f = \sigma(z^f), \quad o = \sigma(z^o) \\
+# u &= \tanh(z^g) \\
 # c_t &= f \odot c_{t-1} + i \odot u \\
 # h_t &= o \odot \tanh c_t .
 # \end{aligned}$$
@@ -212,7 +213,7 @@ assert last["LSTM, forget bias 3"] > last["simple RNN, orthogonal"] + 0.2
 #
 # **11. The point of it.** In step 9 the blame of the memory goes back by
 #
-# $$\bar c_{t-1} = f_t \odot \bar c_t + (\text{what comes through } h_{t-1}) .$$
+# $$\bar c_{t-1} = f_t \odot \bar c_t + (\text{through } h_{t-1}) .$$
 #
 # On this way there is no matrix and no slope: just a number in $(0, 1)$ for each unit, one that the
 # network chooses. Over many steps it is $\prod_s f_s$. A unit that keeps its gate at 1 hands the
@@ -518,7 +519,7 @@ kernels = {"dense_i": {"kernel": jnp.zeros((1, 6)), "bias": jnp.array([0, 0, 3.0
 kernels["dense_h"] = {"kernel": jnp.zeros((2, 6))}
 end = lambda h: layers.unroll(layers.gru_cell, kernels, h, jnp.zeros((1, 20, 1)))[0].sum()
 back = jax.grad(end)(jnp.ones((1, 2)))
-print("GRU with z = sigmoid(3), after 20 steps:", back[0], "and z^20 =", sigmoid(3.0) ** 20)
+print(f"GRU, z = sigmoid(3), after 20 steps: {back[0].round(4)}; z^20 = {sigmoid(3.0) ** 20:.4f}")
 assert jnp.allclose(back, sigmoid(3.0) ** 20)
 
 # %% [markdown]

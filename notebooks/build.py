@@ -36,10 +36,16 @@ main { max-width: 56rem; margin: 0 auto; padding: 1rem; box-sizing: border-box; 
 .MJXc-display, .MathJax_Display { overflow-x: auto; overflow-y: hidden; max-width: 100%; }
 .jp-RenderedHTMLCommon table { display: block; overflow-x: auto; font-size: 14.5px; }
 .jp-RenderedHTMLCommon td:not(:last-child) { white-space: nowrap; }
+/* The tables of `backprop.explain` take the room to the right of the text where there is some. */
+@media (min-width: 64rem) {
+  .jp-Cell-outputArea:has(table) { flex: none; width: calc(50vw + 26.5rem); }
+  .jp-OutputArea-output table { font-size: 13.5px; }
+}
 /* Small print, but tables of it keep their lines; pictures scroll before they are illegible. */
 @media (max-width: 40rem) {
   main { padding: 0.5rem; }
   .jp-OutputArea-output pre { font-size: 10.5px; }
+  .jp-OutputArea-output table { font-size: 12px; }
   .jp-RenderedImage { overflow-x: auto; }
   .jp-RenderedImage img { max-width: none; zoom: 0.62; }
 }
