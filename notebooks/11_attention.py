@@ -143,7 +143,10 @@ assert losses[-1] < 0.02
 #
 # **2. The values.** $Y = PV$ is a linear layer, $y_i = \sum_j P_{ij} v_j$, so
 #
-# $$\partial V = P^\top G \quad [m, f], \qquad \partial P = G V^\top \quad [n, m] .$$
+# $$\begin{aligned}
+# \partial V &= P^\top G && [m, f] \\
+# \partial P &= G V^\top && [n, m]
+# \end{aligned}$$
 #
 # A value hears from everyone who looked at it, as much as they looked. And
 # $\partial P_{ij} = g_i \cdot v_j$.
@@ -172,8 +175,10 @@ assert losses[-1] < 0.02
 #
 # **7. Queries and keys.** $S$ is linear in each, so
 #
-# $$\partial Q = \frac{\partial S\; K}{\sqrt d} \quad [n, d], \qquad
-# \partial K = \frac{\partial S^\top Q}{\sqrt d} \quad [m, d] .$$
+# $$\begin{aligned}
+# \partial Q &= \partial S\; K / \sqrt d && [n, d] \\
+# \partial K &= \partial S^\top Q / \sqrt d && [m, d]
+# \end{aligned}$$
 #
 # The query moves toward keys that would have been better than average; each key moves
 # toward queries that it would have served.
@@ -339,8 +344,9 @@ for power, label, color in ((0.5, "with $1/\\sqrt{d}$", 0), (0.0, "without", 1))
 ax.set(xlabel="width $d$", title="gradient that gets through the softmax", ylim=(1e-9, 10))
 ax.legend()
 plt.show()
-print("largest weight, on average, with the root", sizes[0.5][:, 1].round(2))
-print("                              without it", sizes[0.0][:, 1].round(2))
+print("largest weight, on average")
+print("  with the root", sizes[0.5][:, 1].round(2))
+print("  without it   ", sizes[0.0][:, 1].round(2))
 assert sizes[0.5][-1, 0] > 0.3
 assert sizes[0.0][-1, 0] < 1e-3
 
@@ -423,9 +429,9 @@ assert jnp.allclose(attention_vjp(G, Q, K, V)[1].sum(0), 0, atol=1e-12)
 # %% [markdown]
 # **3.** Here $y_{\text{true}} = P$. With the logarithm $g = -1 / P$ at that digit, and
 # $\partial S = P \cdot (-1 / P)(1 - P) = -(1 - P)$: the full push, however little one looked. It is
-# the cancellation of notebook 01 again. With the square, $g = y - v$ is at most 1 in size, and
-# $\partial S$ is of the order of $P$: lost. But deep inside a network no logarithm is near: there
-# step 6 is as slow as it looks.
+# the cancellation of notebook 01 again. With the square, no entry of $g = y - v$ is above 1, and
+# $\partial S = -P\, \lVert y - v \rVert^2$ is of the order of $P$: lost. But deep inside a network
+# no logarithm is near: there step 6 is as slow as it looks.
 
 # %%
 s = jnp.log(jnp.array([1e-6, 0.6, 0.399999]))

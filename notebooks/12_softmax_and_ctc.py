@@ -99,6 +99,7 @@ for letter, (begin, end) in zip(word, when, strict=True):
 draw_letters(bottom, y)
 top.set(ylabel="channel", title="a new recording; the shading is the secret")
 bottom.set(xlabel="frame", ylabel="probability", ylim=(0, 1.25), xlim=(-0.5, 47.5))
+bottom.set_yticks([0, 0.5, 1])
 plt.show()
 
 # %% [markdown]
@@ -158,7 +159,10 @@ plt.show()
 # **4.** Let $q$ be what should have been said: a distribution, one-hot if it is known. With the
 # loss $-\sum_i q_i \log y_i$, step 2 gives
 #
-# $$-\sum_i q_i ([i = j] - y_j) = y_j \sum_i q_i - q_j = y_j - q_j .$$
+# $$\begin{aligned}
+# -\sum_i q_i ([i = j] - y_j) &= y_j \sum_i q_i - q_j \\
+# &= y_j - q_j .
+# \end{aligned}$$
 #
 # **What was said, minus what should have been.** Now to the case in which $q$ is not known.
 #
@@ -194,8 +198,8 @@ plt.show()
 # walks on from $s$. $\beta_T$ is 1 at the last two positions, and
 #
 # $$\begin{aligned}
-# \beta_{t-1}(s) = \;&y_t(l'_s)\, \beta_t(s) + y_t(l'_{s+1})\, \beta_t(s + 1) \\
-# &+ [\text{skip to } s + 2]\; y_t(l'_{s+2})\, \beta_t(s + 2) .
+# & \beta_{t-1}(s) = y_t(l'_s)\, \beta_t(s) + y_t(l'_{s+1})\, \beta_t(s + 1) \\
+# &\quad + [\text{skip to } s + 2]\; y_t(l'_{s+2})\, \beta_t(s + 2) .
 # \end{aligned}$$
 #
 # **9.** A beginning and an ending at the same place make a walk. So at **every** frame
@@ -313,9 +317,9 @@ plt.show()
 print("sum of alpha beta at each frame, over P:", np.unique((alpha * beta).sum(1).round(12) / P))
 
 # %% [markdown]
-# Beginnings fan out from the top left; endings fan in to the bottom right. Their product is a
-# river with two banks: a walk must have left the source, and must still be able to arrive. Across
-# the river, at any frame, the sum is the same (step 9).
+# Darker is likelier. Beginnings fan out from the top left; endings fan in to the bottom right.
+# Their product is a river with two banks: a walk must have left the source, and must still be able
+# to arrive. Across the river, at any frame, the sum is the same (step 9).
 #
 # The same on the recording of the first picture, while the network learned. Lines are what it
 # said, $y$; areas are what it would have said had it known the word, $p$.
@@ -330,6 +334,8 @@ for ax, steps in zip(axes, spans, strict=True):
     draw_letters(ax, y, lw=1.2)
     ax.set(ylim=(0, 1.05), xlim=(-0.5, 47.5), title=f"after {steps} steps")
 axes[-1].set(xlabel="frame")
+for letter, (begin, end) in zip(word, when, strict=True):
+    axes[-1].text((begin + end) / 2 - 1, 0.4, LETTERS[letter], color=COLORS[letter - 1], size=12)
 plt.show()
 
 # %% [markdown]

@@ -70,6 +70,7 @@ plt.show()
 # | $s = D(x)$ | $[n]$ | score of the discriminator; $\sigma(s)$ is its probability for "real" |
 # | $L_D, L_G$ | $[\,]$ | what each side minimizes |
 # | $f$ | $[n]$ | a critic: a score without a sigmoid |
+# | $U$, $b$, $v$ | $[d, h]$, $[h]$, $[h]$ | weights of the critic of step 12, with $h$ units |
 # | $\theta, \psi$ | $[\,]$ | the two numbers of the smallest game |
 #
 # ## Derivation
@@ -78,7 +79,10 @@ plt.show()
 #
 # **1.** The judge is a classifier with the cross-entropy of notebook 03,
 #
-# $$L_D = -E_{x \sim p} \log \sigma(D(x)) - E_{x \sim q} \log (1 - \sigma(D(x))) .$$
+# $$\begin{aligned}
+# L_D = &-E_{x \sim p} \log \sigma(D(x)) \\
+# &- E_{x \sim q} \log (1 - \sigma(D(x))) .
+# \end{aligned}$$
 #
 # **2.** At one point $x$, with $\sigma = \sigma(D(x))$, this is
 # $-p \log \sigma - q \log (1 - \sigma)$. Its slope in $\sigma$ is zero where
@@ -90,8 +94,10 @@ plt.show()
 #
 # **3.** Put it in. With $m = (p + q) / 2$,
 #
-# $$L_D^\star = -\int p \log \frac{p}{2m} - \int q \log \frac{q}{2m}
-# = 2 \log 2 - \mathrm{KL}(p \,\|\, m) - \mathrm{KL}(q \,\|\, m) .$$
+# $$\begin{aligned}
+# L_D^\star &= -\int p \log \frac{p}{2m} - \int q \log \frac{q}{2m} \\
+# &= 2 \log 2 - \mathrm{KL}(p \,\|\, m) - \mathrm{KL}(q \,\|\, m) .
+# \end{aligned}$$
 #
 # So a forger who makes $L_D^\star$ large makes $q$ like $p$. The best it can reach is
 # $2 \log 2 = 1.386$, where the judge can only toss a coin.
@@ -139,9 +145,12 @@ plt.show()
 # $P = (\lVert \nabla_x f \rVert - 1)^2$, at points between data and fakes. Its gradient in the
 # critic's weights is a derivative of a derivative. For $f(x) = v \cdot \tanh(xU + b)$:
 #
-# $$\nabla_x f = U (v \odot t), \quad t = 1 - \tanh^2(xU + b), \qquad
-# \frac{\partial P}{\partial v} = 2\, (\lVert \nabla_x f \rVert - 1)\,
-# \frac{t \odot (U^\top \nabla_x f)}{\lVert \nabla_x f \rVert} .$$
+# $$\begin{aligned}
+# t &= 1 - \tanh^2(xU + b) && [h] \\
+# \nabla_x f &= U (v \odot t) && [d] \\
+# \frac{\partial P}{\partial v} &= 2 \Big( 1 - \frac{1}{\lVert \nabla_x f \rVert} \Big)\,
+# t \odot (U^\top \nabla_x f) && [h]
+# \end{aligned}$$
 #
 # ## Code
 
@@ -176,7 +185,7 @@ def penalty_grad(v, U, b, x):
     t = 1 - jnp.tanh(x @ U + b) ** 2
     slope = U @ (v * t)
     size = jnp.linalg.norm(slope)
-    return 2 * (size - 1) * t * (U.T @ slope) / size  # step 12
+    return 2 * (1 - 1 / size) * t * (U.T @ slope)  # step 12
 
 
 # %% [markdown]
@@ -248,7 +257,7 @@ bins = np.linspace(-5, 5, 61)
 left.hist(before, bins, density=True, color=INK, alpha=0.4, label="fakes, before")
 left.hist(after, bins, density=True, color=COLORS[0], alpha=0.6, label="fakes, after")
 left.plot(grid, p(grid), color=COLORS[1], label="the data")
-left.set(xlabel="$x$", ylabel="density", ylim=(0, 1.1))
+left.set(xlabel="$x$", ylabel="density")
 left.legend(fontsize=7.5)
 right.plot(history["discriminator_loss"], color=COLORS[2], label="judge")
 right.plot(history["generator_loss"], "--", color=COLORS[3], label="forger")
@@ -260,8 +269,8 @@ plt.show()
 
 # %% [markdown]
 # The losses do not fall: they are not those of a minimization. The judge's ends near $2 \log 2$:
-# this judge can't tell any more. We can: both humps are served, but the left one is too narrow (its
-# bar leaves the frame) and the right one ends too early. So could a perfect judge, whose loss is
+# this judge can't tell any more. We can: both humps are served, but the left one is too narrow and
+# the right one ends too early. So could a perfect judge, whose loss is
 # that of step 3, with histograms for densities.
 
 # %%
@@ -290,8 +299,8 @@ assert saturating < 0.01
 assert other > 0.99
 
 # %% [markdown]
-# **The wrong detail.** Forget that fakes are the generator's: treat $G(z)$ as data, as one does for
-# the judge. Everything runs, and the generator's gradient is 0.
+# **Cut the path of step 7.** Treat $G(z)$ as data, as one rightly does when it is the judge's turn,
+# when it is the forger's too. Everything runs, and the generator's gradient is 0.
 
 # %%
 params = state.params

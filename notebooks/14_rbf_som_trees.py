@@ -140,6 +140,7 @@ plt.show()
 # | $x$ | $[n, d]$ | inputs, one per row; $x_i$ is $[d]$ |
 # | $c_k$, $s_k$ | $[d]$, $[\,]$ | centre and width of radial unit $k = 1 \dots K$ |
 # | $\phi_k$ | $[n]$ | activation of unit $k$; $\Phi$ is $[n, K]$ |
+# | $v$, $t$ | $[K]$, $[n]$ | weights of the output, and targets |
 # | $w_j$, $r_j$ | $[d]$, $[2]$ | code of unit $j$ of a map, and its place on the grid |
 # | $b(x)$ | | the unit whose code is nearest to $x$, the best matching one |
 # | $h_{bj}$ | | how much $j$ is a neighbour of $b$, by $\lVert r_b - r_j \rVert$ only |
@@ -192,8 +193,10 @@ plt.show()
 #
 # **6.** Kohonen's rule lets the neighbours come along:
 #
-# $$w_j \leftarrow w_j + \eta\, h_{b(x) j}\, (x - w_j), \quad
-# h_{bj} = e^{-\lVert r_b - r_j \rVert^2 / 2 \sigma^2} .$$
+# $$\begin{aligned}
+# w_j &\leftarrow w_j + \eta\, h_{b(x) j}\, (x - w_j) , \\
+# h_{bj} &= e^{-\lVert r_b - r_j \rVert^2 / 2 \sigma^2} .
+# \end{aligned}$$
 #
 # Neighbours **on the grid**, wherever their codes are. That pulls the order of the grid into the
 # codes.
@@ -212,8 +215,8 @@ plt.show()
 # $m' = \frac12 (w_2 + w_3)$:
 #
 # $$\begin{aligned}
-# V_1 &= \textstyle \big( h_0 \int_0^{m} + h_1 \int_m^{m'} + h_2 \int_{m'}^1 \big) (x - w_1)\, dx \\
-# V_3 &= \textstyle \big( h_2 \int_0^{m} + h_1 \int_m^{m'} + h_0 \int_{m'}^1 \big) (x - w_3)\, dx
+# V_1 &= \textstyle ( h_0 \!\int_0^m + h_1 \!\int_m^{m'} + h_2 \!\int_{m'}^1 ) (x - w_1)\, dx \\
+# V_3 &= \textstyle ( h_2 \!\int_0^m + h_1 \!\int_m^{m'} + h_0 \!\int_{m'}^1 ) (x - w_3)\, dx
 # \end{aligned}$$
 #
 # **9.** $V_1$ knows of $w_3$ only through $m'$, and $V_3$ of $w_1$ through $m$:
@@ -221,12 +224,12 @@ plt.show()
 # $$\begin{aligned}
 # \partial V_1 / \partial w_3 &= \tfrac12 (h_1 - h_2)(m' - w_1) \\
 # \partial V_3 / \partial w_1 &= \tfrac12 (h_1 - h_2)(w_3 - m) \\
-# \text{difference} &= \tfrac12 (h_1 - h_2) \big( w_2 - \tfrac12 (w_1 + w_3) \big) .
+# \text{gap} &= \tfrac12 (h_1 - h_2) \big( w_2 - \tfrac{w_1 + w_3}{2} \big) .
 # \end{aligned}$$
 #
-# Not zero, unless the codes are evenly spaced or $h_1 = h_2$ (as in k-means, where both are 0).
-# **Kohonen's rule is in general not the gradient of any energy** (Erwin, Obermayer and Schulten,
-# 1992).
+# The gap is not zero, unless the codes are evenly spaced or $h_1 = h_2$ (as in k-means, where both
+# are 0). **Kohonen's rule is in general not the gradient of any energy** (Erwin, Obermayer and
+# Schulten, 1992).
 #
 # **10.** A repair (Heskes, 1999): let that unit win whose **neighbourhood** fits best,
 # $b^*(x) = \arg\min_b \sum_j h_{bj} \lVert x - w_j \rVert^2$. Then
@@ -240,7 +243,10 @@ plt.show()
 #
 # **11.** The state of a node comes from its input and its children:
 #
-# $$h_j = \tanh z_j, \qquad z_j = x_j W + \sum_{k \in C(j)} h_k\, U + b .$$
+# $$\begin{aligned}
+# z_j &= x_j W + \sum_{k \in C(j)} h_k\, U + b , \\
+# h_j &= \tanh z_j .
+# \end{aligned}$$
 #
 # Leaves first, the root last. The weights are the same everywhere, so any tree will do.
 #
@@ -251,12 +257,12 @@ plt.show()
 #
 # from the root, which has no parent, to the leaves.
 #
-# **13.** The weights are used at every node, so their gradients add up:
+# **13.** The weights are used at every node, so their gradients add up. With $k$ over the children
+# of $j$,
 #
 # $$\begin{aligned}
 # \partial L / \partial W &= \textstyle \sum_j x_j^\top \delta_j && [d, m] \\
-# \partial L / \partial U &= \textstyle \sum_j \big( \sum_{k \in C(j)} h_k \big)^\top \delta_j
-# && [m, m] \\
+# \partial L / \partial U &= \textstyle \sum_j \big( \sum_k h_k \big)^\top \delta_j && [m, m] \\
 # \partial L / \partial b &= \textstyle \sum_j \delta_j && [m]
 # \end{aligned}$$
 #
@@ -349,7 +355,7 @@ right.imshow(heights, cmap="Blues", vmin=heights.min(), vmax=1.4 * heights.max()
 nearest = np.array(squares(atlas["codebook"].reshape(81, 64), digits).argmin(1))
 for unit in np.unique(nearest):
     most = np.bincount(labels[nearest == unit]).argmax()
-    look = dict(ha="center", va="center", size=9, color=COLORS[1])
+    look = dict(ha="center", va="center", size=9, color="#111111")
     right.text(unit % 9, unit // 9, str(most), **look)
 right.set(title="how far from their neighbours", xticks=[], yticks=[])
 plt.show()

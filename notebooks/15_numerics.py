@@ -55,7 +55,7 @@ print(activations.sigmoid_grad(jnp.float32(17)))
 # One ULP ("unit in the last place") is the distance to the next number that float32 has; half of it
 # is the best one can hope for. Left, the orange formula loses digit after digit on the way to the
 # right, and at 16.6 the last one. Right, a network that is sure and right is told that its loss is
-# 0, or a multiple of $10^{-6}$; below that nothing is left to learn from.
+# 0 (drawn at the bottom), or a multiple of $10^{-6}$; below that nothing is left to learn from.
 #
 # ## Notation
 #
@@ -86,7 +86,8 @@ print(activations.sigmoid_grad(jnp.float32(17)))
 # and shows the error that was there.
 #
 # **4.** In $1 \ominus \sigma(x)$ the factor is about $1 / (1 - \sigma) \approx e^x$. When it
-# reaches $1/u$ nothing is left: at $x = \ln 2^{24} = 16.64$. That is where the orange curve ends.
+# reaches $1/u$ nothing is left: at $x = \ln 2^{24} = 16.64$. That is where the orange curve stops
+# rising: there are no more digits to lose.
 #
 # **5.** The cure is algebra before arithmetic. Of the many formulas that are equal in the real
 # numbers, take one without a difference:
@@ -108,8 +109,8 @@ print(activations.sigmoid_grad(jnp.float32(17)))
 #
 # **8.** $e^{89} > \Omega$: hence the maximum in step 7. Squares overflow long before their roots:
 # $x^2$ from $1.8 \cdot 10^{19}$ on, and vanish below $10^{-19}$. For a length, divide by the
-# largest entry first, $\lVert x \rVert = m \lVert x / m \rVert$. Adam squares gradients; keep the
-# root $r$ instead, and update it as the length of a vector of two:
+# largest entry first, $\lVert x \rVert = m \lVert x / m \rVert$ (and say 0 where all are 0). Adam
+# squares gradients; keep the root $r$ instead, and update it as the length of a vector of two:
 #
 # $$r \leftarrow \big\lVert (\sqrt{\beta}\, r,\; \sqrt{1 - \beta}\, g) \big\rVert .$$
 #
@@ -154,7 +155,8 @@ def sigmoid_grad(x):
 
 def length(x):
     m = jnp.abs(x).max()
-    return m * jnp.sqrt(jnp.sum((x / m) ** 2))  # step 8
+    safe = jnp.where(m > 0, m, 1)
+    return m * jnp.sqrt(jnp.sum((x / safe) ** 2))  # step 8
 
 
 def distance(a, b):
@@ -276,8 +278,8 @@ path = []
 for t in range(1, 41):
     g = f32(1e20) if t == 3 else f32(1)
     with np.errstate(over="ignore", invalid="ignore"):
-        m, r = f32(0.9) * m + f32(0.1) * g, f32(0.5) * r + f32(0.5) * g * g
-        w = w - f32(0.1) * (m / (1 - f32(0.9) ** t)) / np.sqrt(r / (1 - f32(0.5) ** t))
+        m, r = f32(0.9) * m + f32(0.1) * g, f32(0.999) * r + f32(0.001) * g**2
+        w = w - f32(0.1) * (m / (1 - f32(0.9) ** t)) / np.sqrt(r / (1 - f32(0.999) ** t))
     updates, state = adam.update(jnp.float32(g), state)
     ours = ours + updates
     path.append((float(w), float(ours)))

@@ -126,14 +126,18 @@ plt.show()
 # ### A closed form that makes the impossible possible
 #
 # **8.** Cross-entropy over $K$ classes: $L = \sum_i \big( \ell_i - z_{i y_i} \big)$ with
-# $\ell_i = \log \sum_k e^{z_{ik}}$. Autodiff keeps $z$ and $p$: twice $[n, K]$. With 32,000 words
-# and 16,000 positions, that is 4 GB in float32, for one number per row.
+# $\ell_i = \log \sum_k e^{z_{ik}}$. Autodiff keeps $z$ and $p$: twice $[n, K]$, and more while it
+# computes. With 32,000 words and 16,000 positions, twice is 4 GB in float32, for one number per
+# row.
 #
 # **9.** A sum can be taken in chunks. Keep a running maximum $m$ and the sum $s$ of $e^{z - m}$;
 # when a chunk $z_c$ comes with a larger maximum $m'$, rescale:
 #
-# $$m' = \max(m, \max z_c), \qquad s' = s\, e^{m - m'} + \textstyle\sum e^{z_c - m'},
-# \qquad \ell = m + \log s .$$
+# $$\begin{aligned}
+# m' &= \max(m, \max z_c) \\
+# s' &= s\, e^{m - m'} + \textstyle\sum e^{z_c - m'} \\
+# \ell &= m + \log s \quad \text{after the last one.}
+# \end{aligned}$$
 #
 # **10.** Backwards, $\partial z = g\,(p - 1_y)$ with $p = e^{z - \ell}$. Given $\ell$, each chunk
 # of $p$ can be computed again from $x$ and $W_c$, used and forgotten:
@@ -284,7 +288,7 @@ for name, f, arrays in (
 # %%
 together, alone = population(keys), fit(params, data, key=keys[3]).params
 different = jax.tree.map(lambda a, b: float(jnp.abs(a[3] - b).max()), together, alone)
-print("member 3 of 16, and alone, differ by", max(jax.tree.leaves(different)))
+print(f"member 3 of 16, and alone, differ by {max(jax.tree.leaves(different)):.0e}")
 assert max(jax.tree.leaves(different)) < 1e-9
 
 # %% [markdown]
@@ -335,7 +339,8 @@ for steps in (1, 10, 100):
     for f in (unrolled, scanned):
         made = jax.make_jaxpr(lambda a, f=f, steps=steps: f(a, steps))(jnp.ones(4))
         sizes[f.__name__, steps] = operations(made.jaxpr)
-print(sizes)
+    both = f"{sizes['unrolled', steps]} operations unrolled, {sizes['scanned', steps]} scanned"
+    print(f"{steps} steps: {both}")
 assert sizes["unrolled", 100] == 10 * sizes["unrolled", 10]
 assert sizes["scanned", 100] == sizes["scanned", 1]
 
@@ -372,7 +377,7 @@ assert jnp.allclose(jax.grad(objective)(flat), jax.jacfwd(objective)(flat))
 # 3. Compiling takes 2 s, a step from Python 2 ms, in the program 10 µs. From how many steps on does
 #    compiling pay?
 # 4. A matrix times a vector is written for one vector. What does `vmap` over 100 vectors make of
-#   it?
+#    it?
 #
 # Try them before you read on.
 #
@@ -409,7 +414,7 @@ print("compiled for batches of", sizes_seen)
 assert sizes_seen == [32, 17]
 
 # %% [markdown]
-# **3.** From $2 / (0.002 - 0.00001) \approx 1005$ steps on (step 4). The moons take 1,250.
+# **3.** $2 / (0.002 - 0.00001) = 1005.03$: from 1,006 steps on (step 4). The moons take 1,250.
 #
 # **4.** One matrix product, $[100, d] \times [d, h]$: a single operation in the program.
 
