@@ -11,12 +11,6 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-def pytest_configure(config):
-    """Tests of one `xdist_group` share a worker, and with it what was compiled for the first."""
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"
-
-
 @pytest.fixture(scope="module")
 def quick_compilation():
     """Programs of these tests compile in half the time, and run slower.
