@@ -244,18 +244,15 @@ def derivatives(f, case: Case, args, g):
 
 
 def each_block():
-    """Every block, for parametrizing; the tests of one share what they compile."""
-    return [
-        pytest.param(f, id=f.__name__, marks=pytest.mark.xdist_group(f.__name__)) for f in blocks()
-    ]
+    """Every block, for parametrizing."""
+    return [pytest.param(f, id=f.__name__) for f in blocks()]
 
 
 def each_case(further=()):
     """`(f, index)` of every case, likewise; `further` marks those after the first of a block."""
 
     def one(f, index, place):
-        marks = [pytest.mark.xdist_group(f.__name__), *(further if place else ())]
-        return pytest.param(f, index, id=f"{f.__name__}-{index}", marks=marks)
+        return pytest.param(f, index, id=f"{f.__name__}-{index}", marks=further if place else ())
 
     plain = {f: [i for i, case in enumerate(CASES.get(f, [])) if not case.edge] for f in blocks()}
     return [one(f, i, place) for f, indices in plain.items() for place, i in enumerate(indices)]

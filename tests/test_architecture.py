@@ -134,10 +134,3 @@ def test_top_level_names_are_few():
     assert set(jaxnn.__all__) - submodules == {"Network", "make_fit"}
     for name in submodules:
         assert getattr(jaxnn, name) is importlib.import_module(f"jaxnn.{name}")
-
-
-@pytest.mark.xdist_group("together")
-def test_tests_of_a_group_share_a_worker(request):
-    """A worker that knows of groups names them at the end."""
-    if hasattr(request.config, "workerinput"):
-        assert request.node.nodeid.endswith("@together")

@@ -36,9 +36,13 @@ def double_precision():
         yield
 
 
+MET = set()
+
+
 @every_block
 def test_has_a_closed_form_and_sample_points(f):
     name = f.__name__
+    MET.add(f)
     assert harness.companion(f)[0], f"{name} needs {name}_grad or {name}_vjp right below it"
     assert CASES.get(f), f"add a line of sample points for {name} to tests/cases"
     assert any(not case.edge for case in CASES[f]), f"{name}: every case is an edge"
@@ -257,6 +261,14 @@ def test_a_printed_mistake_is_caught(f, wrong, monkeypatch, double_precision):
     assert not _caught(f)
     _plant(monkeypatch, f, lambda truth, *args, **options: wrong(*args, **options))
     assert _caught(f)
+
+
+@pytest.mark.parametrize("f", each_block()[:8])
+def test_tests_of_a_block_share_a_worker(f, request):
+    """Otherwise each worker compiles for itself what they share."""
+    first = f"::{test_has_a_closed_form_and_sample_points.__name__}[{f.__name__}]"
+    ran = any(item.nodeid.endswith(first) for item in request.session.items)
+    assert not ran or f in MET
 
 
 def _plant(monkeypatch, f, wrong):

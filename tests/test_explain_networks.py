@@ -71,13 +71,12 @@ def explained(name):
 # A map is not learned by gradients.
 BY_GRADIENT = sorted(set(NETWORKS) - {"self_organizing_map"})
 # The tests of one network share a worker, and with it the table.
-shared = lambda name: pytest.mark.xdist_group(f"explained {name}")
 # All blocks of these are in others: in mlp, in resnet, and in sequence_to_sequence.
 FURTHER = {"autoencoder", "batch_norm_cnn", "transformer_encoder", "with_state"}
 each_network = pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[shared(name), *[pytest.mark.slow] * (name in FURTHER)])
+        pytest.param(name, marks=[pytest.mark.slow] if name in FURTHER else [])
         for name in BY_GRADIENT
     ],
 )
@@ -274,7 +273,7 @@ FORMULAS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=shared(name)) for name in FORMULAS])
+@pytest.mark.parametrize("name", FORMULAS)
 def test_formulas_are_those_of_the_blocks(name):
     for formula in FORMULAS[name]:
         assert formula in str(explained(name)[0]), formula
@@ -292,9 +291,9 @@ def test_statistics_that_are_kept_have_a_formula_of_their_own():
     assert str(same) == str(kept)
 
 
-@shared("mlp")
-def test_a_prompt_and_a_notebook_show_the_table():
-    table = explained("mlp")[0]
+@pytest.mark.parametrize("name", ["mlp"])
+def test_a_prompt_and_a_notebook_show_the_table(name):
+    table = explained(name)[0]
     assert repr(table) == str(table)
     assert "δ₂" in table._repr_html_()
 

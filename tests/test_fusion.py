@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import CASES, blocks, cast, cotangent, pulled_back, value
+from harness import CASES, cast, cotangent, each_block, pulled_back, value
 
 from jaxnn import activations, losses
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", each_block())
 def test_a_product_fused_into_a_block_changes_nothing(f):
     for index, case in enumerate(CASES[f]):
         if not case.edge:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import CASES, blocks, cast
+from harness import CASES, cast, each_block
 
 from jaxnn import activations, layers, losses
 
@@ -131,14 +131,14 @@ def plain(f):
     return [case for case in CASES[f] if not case.edge]
 
 
-@pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", each_block())
 def test_no_nan_where_the_truth_is_a_number(f):
     activation = f.__module__.startswith("jaxnn.activations")
     assert not lost(f, plain(f)[0], tuple(DTYPES) if activation else ("float32",))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", each_block())
 def test_no_nan_with_any_option_and_in_short_types(f):
     """What is left of the above: short types are computed in float32 and rounded once."""
     assert not [found for case in plain(f) if (found := lost(f, case))]

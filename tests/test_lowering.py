@@ -10,7 +10,7 @@ import harness
 import jax
 import jax.numpy as jnp
 import pytest
-from harness import CASES, blocks, cast
+from harness import CASES, cast, each_block
 from test_parameters import NETWORKS
 
 from jaxnn import decoding, initializers, losses, metrics, networks, optimizers, training
@@ -64,7 +64,7 @@ def test_a_step_of_training_of_every_network(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("f", blocks(), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", each_block())
 def test_every_block_its_closed_form_and_the_gradient_that_is_installed(f):
     for case in (case for case in CASES[f] if not case.edge):
         args = cast(case.args, jnp.float32)

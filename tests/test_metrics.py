@@ -180,7 +180,6 @@ def everything(logits, labels):
     )
 
 
-@pytest.mark.xdist_group("every metric")
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_jit_vmap_and_narrow_floats(dtype):
     logits = jnp.asarray(LOGITS[:40], dtype).reshape(2, 20, 7)
