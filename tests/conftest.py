@@ -13,14 +13,19 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-# In these files the tests of one block, or of one network, share a worker, and with it what was
-# compiled for the first of them.
-SHARING = {"test_closed_forms.py", "test_explain_networks.py"}
+# Tests of a file share a worker, and with it what was compiled for the first of them. These files
+# are too long for one: what shares is a block, a network or a module, which stands in the ids.
+PARTS = {
+    "test_closed_forms.py": r"\[(.*?)(-\d+)?\]$",
+    "test_docs.py": r"\[(.*)\.\w+\]$",
+    "test_explain_networks.py": r"\[(.*?)\]$",
+    "test_fuzz.py": r"\[(.*?)\]$",
+}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tells by ids which tests share a worker: pytest 9.2 loses the groups of pytest-xdist 3.8."""
+    """By ids, since pytest 9.2 loses the groups that pytest-xdist 3.8 gives to tests."""
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import LoadScopeScheduling
@@ -28,8 +33,8 @@ def pytest_xdist_make_scheduler(config, log):
     class Sharing(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, test = nodeid.partition("::")
-            name = re.search(r"\[(.*?)(-\d+)?\]$", test)
-            return f"{file}[{name[1]}]" if name and Path(file).name in SHARING else nodeid
+            part = re.search(PARTS.get(Path(file).name, "$^"), test)
+            return f"{file}[{part[1]}]" if part else file
 
     return Sharing(config, log)
 
