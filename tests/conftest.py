@@ -13,14 +13,12 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-# Tests of a file share a worker, and with it what was compiled for the first of them. These files
-# are too long for one: what shares is a block, a network or a module, which stands in the ids.
-PARTS = {
-    "test_closed_forms.py": r"\[(.*?)(-\d+)?\]$",
-    "test_docs.py": r"\[(.*)\.\w+\]$",
-    "test_explain_networks.py": r"\[(.*?)\]$",
-    "test_fuzz.py": r"\[(.*?)\]$",
-}
+# Tests of a file share a worker, and with it what was compiled for the first of them. Some files
+# are too long for one: there a block, a network, a script or a module shares, as the ids name it.
+PARTS = {"docs": r"\[(.*)\.\w+\]$"} | dict.fromkeys(
+    ("closed_forms", "examples", "explain_networks", "fusion", "fuzz", "lowering", "notebooks"),
+    r"\[(.*?)(-\d+)?\]$",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,7 +31,8 @@ def pytest_xdist_make_scheduler(config, log):
     class Sharing(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, test = nodeid.partition("::")
-            part = re.search(PARTS.get(Path(file).name, "$^"), test)
+            by = PARTS.get(Path(file).stem.removeprefix("test_"))
+            part = re.search(by, test) if by else None
             return f"{file}[{part[1]}]" if part else file
 
     return Sharing(config, log)

@@ -75,7 +75,8 @@ def cast(tree, dtype):
             return jax.device_put(np.asarray(leaf, dtype))  # `jnp.asarray` compiles a program
         return jax.device_put(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
-    return jax.tree.map(one, tree)
+    with np.errstate(over="ignore"):  # what a short type can't hold is infinite there
+        return jax.tree.map(one, tree)
 
 
 def value(f, case: Case, args):

@@ -268,7 +268,7 @@ def test_tests_of_a_block_share_a_worker(f, request):
     """Otherwise each worker compiles for itself what they share."""
     first = f"::{test_has_a_closed_form_and_sample_points.__name__}[{f.__name__}]"
     ran = any(item.nodeid.endswith(first) for item in request.session.items)
-    assert not ran or f in MET
+    assert not ran or f in MET, "they ran on several workers: see PARTS in conftest.py"
 
 
 def _plant(monkeypatch, f, wrong):
