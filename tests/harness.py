@@ -72,10 +72,11 @@ def cast(tree, dtype):
 
     def one(leaf):
         if isinstance(leaf, np.ndarray | np.generic) and np.issubdtype(leaf.dtype, np.floating):
-            return jnp.asarray(leaf, dtype)
-        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+            return jax.device_put(np.asarray(leaf, dtype))  # `jnp.asarray` compiles a program
+        return jax.device_put(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
-    return jax.tree.map(one, tree)
+    with np.errstate(over="ignore"):  # what a short type can't hold is infinite there
+        return jax.tree.map(one, tree)
 
 
 def value(f, case: Case, args):
@@ -89,7 +90,9 @@ def cotangent(f, case: Case, args):
     pick, rebuild = closing(args)
     like = jax.eval_shape(lambda arrays: value(f, case, rebuild(arrays)), pick(args))
     normal = np.random.default_rng(0).normal
-    return jax.tree.map(lambda leaf: jnp.asarray(normal(size=leaf.shape), leaf.dtype), like)
+    return jax.tree.map(
+        lambda leaf: jax.device_put(np.asarray(normal(size=leaf.shape), leaf.dtype)), like
+    )
 
 
 def closing(args):
@@ -156,16 +159,23 @@ def finite_differences(f, index):
     case = CASES[f][index]
     args = cast(case.args, jnp.float64)
     g = cotangent(f, case, args)
-    flat, unravel = ravel_pytree(chosen(args, case))
+    pick, rebuild = closing(args)
 
-    def at(flat):
-        return inner(value(f, case, replaced(args, case, unravel(flat))), g)
+    @jax.jit
+    def slopes(arrays, g):
+        args = rebuild(arrays)
+        flat, unravel = ravel_pytree(chosen(args, case))
 
-    def slope(i):
-        step = STEP * jnp.maximum(1, jnp.abs(flat[i]))
-        return (at(flat.at[i].add(step)) - at(flat.at[i].add(-step))) / (2 * step)
+        def at(flat):
+            return inner(value(f, case, replaced(args, case, unravel(flat))), g)
 
-    return jax.jit(jax.vmap(slope))(jnp.arange(flat.size))
+        def slope(i):
+            step = STEP * jnp.maximum(1, jnp.abs(flat[i]))
+            return (at(flat.at[i].add(step)) - at(flat.at[i].add(-step))) / (2 * step)
+
+        return jax.vmap(slope)(jnp.arange(flat.size))
+
+    return np.asarray(slopes(pick(args), g))
 
 
 def closed_form_error(f, index):
@@ -174,10 +184,15 @@ def closed_form_error(f, index):
     args = cast(case.args, jnp.float64)
     g = cotangent(f, case, args)
     numeric = finite_differences(f, index)
-    analytic, _ = ravel_pytree(pulled_back(f, case, args, g))
-    assert analytic.shape == numeric.shape, "the closed form has another shape than its arguments"
-    allowed = 1e-7 + 1e-6 * jnp.abs(numeric)
-    return float((jnp.abs(analytic - numeric) / allowed).max())
+    pick, rebuild = closing(args)
+
+    @jax.jit
+    def error(arrays, g):
+        analytic, _ = ravel_pytree(pulled_back(f, case, rebuild(arrays), g))
+        assert analytic.shape == numeric.shape, "the closed form has another shape than its point"
+        return (jnp.abs(analytic - numeric) / (1e-7 + 1e-6 * np.abs(numeric))).max()
+
+    return error(pick(args), g)
 
 
 def inner(one, other):
@@ -203,46 +218,42 @@ def derivatives(f, case: Case, args, g):
 
     gradient = jax.grad(scalar, tuple(range(len(covered))))
 
-    def closed(*covered):
-        return pulled_back(f, case, replaced(args, case, covered), g)
-
-    def moved(step):
-        return closed(*jax.tree.map(lambda a, d: a + step * d, covered, scaled))
+    def closed(step):
+        moved = jax.tree.map(lambda a, d: a + step * d, covered, scaled)
+        return pulled_back(f, case, replaced(args, case, moved), g)
 
     scaled = jax.tree.map(lambda a, d: d * jnp.maximum(1, jnp.abs(a)), covered, direction)
-    reverse = gradient(*covered)
-    _, pull = jax.vjp(gradient, *covered)
+    reverse, pull = jax.vjp(gradient, *covered)
     second_reverse = pull(scaled)
     if case.forward:
         _, forward = jax.jvp(scalar, covered, direction)
         _, second = jax.jvp(gradient, covered, scaled)
     else:
         forward, second = inner(reverse, direction), second_reverse
-    numeric = jax.tree.map(lambda a, b: (a - b) / (2 * STEP), moved(STEP), moved(-STEP))
+    # A loop, so that the closed form compiles once for its three points.
+    three = jax.lax.map(closed, jnp.array([-STEP, 0, STEP], flat.dtype))
+    below, at, above = (jax.tree.map(lambda leaf, i=i: leaf[i], three) for i in range(3))
     return {
-        "closed": closed(*covered),
+        "closed": at,
         "reverse": reverse,
         "forward": forward,
-        "direction": direction,
+        "along": inner(at, direction),
         "second": second,
         "second_reverse": second_reverse,
-        "second_numeric": numeric,
+        "second_numeric": jax.tree.map(lambda a, b: (a - b) / (2 * STEP), above, below),
     }
 
 
 def each_block():
-    """Every block, for parametrizing; the tests of one share what they compile."""
-    return [
-        pytest.param(f, id=f.__name__, marks=pytest.mark.xdist_group(f.__name__)) for f in blocks()
-    ]
+    """Every block, for parametrizing."""
+    return [pytest.param(f, id=f.__name__) for f in blocks()]
 
 
 def each_case(further=()):
     """`(f, index)` of every case, likewise; `further` marks those after the first of a block."""
 
     def one(f, index, place):
-        marks = [pytest.mark.xdist_group(f.__name__), *(further if place else ())]
-        return pytest.param(f, index, id=f"{f.__name__}-{index}", marks=marks)
+        return pytest.param(f, index, id=f"{f.__name__}-{index}", marks=further if place else ())
 
     plain = {f: [i for i, case in enumerate(CASES.get(f, [])) if not case.edge] for f in blocks()}
     return [one(f, i, place) for f, indices in plain.items() for place, i in enumerate(indices)]

@@ -120,12 +120,15 @@ def test_learned_hyperparameters():
     close(in_slope.sum(0), learned)
     with jax.enable_x64(True):
         for f in (a.swish, a.celu, a.elu, a.leaky_relu):
-            x = jnp.array([-2.0, -0.3, 1.5])
-            by = jax.grad(lambda b, f=f, x=x: f(x, b).sum())
-            numeric = (f(x, 0.7 + 1e-6) - f(x, 0.7 - 1e-6)).sum() / 2e-6
-            np.testing.assert_allclose(by(0.7), numeric, rtol=1e-8)
-            np.testing.assert_allclose(jax.grad(by)(0.7), (by(0.7 + 1e-6) - by(0.7 - 1e-6)) / 2e-6,
-                                       rtol=1e-6, atol=1e-9)  # fmt: skip
+            total = lambda b, f=f: f(jnp.array([-2.0, -0.3, 1.5]), b).sum()
+            by = jax.grad(total)
+            # Value, slope and bend by the hyperparameter, at three of it.
+            beside = jax.jit(jax.vmap(lambda b, f=total, by=by: (f(b), by(b), jax.grad(by)(b))))
+            value, slopes, bends = beside(jnp.array([0.7 - 1e-6, 0.7, 0.7 + 1e-6]))
+            np.testing.assert_allclose(slopes[1], (value[2] - value[0]) / 2e-6, rtol=1e-8)
+            np.testing.assert_allclose(
+                bends[1], (slopes[2] - slopes[0]) / 2e-6, rtol=1e-6, atol=1e-9
+            )
     assert jax.grad(a.swish, 1)(jnp.inf, 1.0) == 0
 
 

@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 
 
 def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return jax.device_put(np.float32(np.random.default_rng(seed).normal(size=shape)))
 
 
 def test_an_id_out_of_range_is_nan_under_jit_in_value_and_gradient():
@@ -139,11 +139,19 @@ def test_rotated_products_depend_on_the_distance_alone():
     np.testing.assert_allclose(*near, rtol=1e-4)
 
 
+def drawn(net):
+    """Parameters from NumPy, where how they begin is not the matter: there is nothing to compile.
+
+    Of another scale than at the start, as after training.
+    """
+    draw = np.random.default_rng(0).normal
+    like = jax.eval_shape(net.init, KEY)
+    return jax.tree.map(lambda leaf: jax.device_put(np.float32(0.5 * draw(size=leaf.shape))), like)
+
+
 NET = networks.transformer(7, width=8, heads=2, depth=2, length=9, groups=1)
 APPLY = jax.jit(NET.apply)
-PARAMS = jax.jit(
-    lambda key: jax.tree.map(lambda leaf: leaf + 0.3 * jnp.sin(30 * leaf + 1), NET.init(key))
-)(KEY)
+PARAMS = drawn(NET)
 
 
 def test_a_step_does_not_see_what_comes_after_it():
@@ -186,23 +194,27 @@ LENGTHS = jnp.array([4, 2])
 
 def test_sampling_from_a_source_is_the_whole_network_step_by_step():
     """Jitted, of a population at once, with padded sources: each id is the likeliest next."""
-    moved = lambda key: jax.tree.map(lambda leaf: leaf + jnp.sin(30 * leaf + 1), BOTH.init(key))
+    draw = np.random.default_rng(1).normal
+    params = jax.tree.map(
+        lambda leaf: jax.device_put(np.float32(draw(size=(3, *leaf.shape)))),
+        jax.eval_shape(BOTH.init, KEY),
+    )
 
     @jax.jit
     @jax.vmap
-    def written(key):
-        params = moved(key)
+    def written(params):
         ids = BOTH.sample(params, (SOURCE, STARTS), 6, lengths=LENGTHS)
-        return params, ids, BOTH.apply(params, (SOURCE, ids), lengths=LENGTHS)
+        return ids, BOTH.apply(params, (SOURCE, ids), lengths=LENGTHS)
 
-    params, ids, logits = written(jax.random.split(KEY, 3))
+    ids, logits = jax.tree.map(np.asarray, written(params))
     assert ids.shape == (3, 2, 7)
     assert (ids[:, :, :1] == STARTS).all()
     assert (ids[:, :, 1:] == logits[:, :, :-1].argmax(-1)).all()
     assert len({tuple(row) for row in ids.reshape(6, 7).tolist()}) > 3
 
     # One of them, with something else in the padding, until an end.
-    first, end = jax.tree.map(lambda leaf: leaf[0], params), int(ids[0, 0, 2])
+    first = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[0]), params)
+    end = int(ids[0, 0, 2])
     inputs = SOURCE.at[1, 2:].set(6), STARTS
     ended = BOTH.sample(first, inputs, 6, lengths=LENGTHS, end=end)
     over = np.cumsum(ids[0, :, 1:] == end, 1) > 0
@@ -211,11 +223,13 @@ def test_sampling_from_a_source_is_the_whole_network_step_by_step():
 
 def test_an_impossible_source_is_answered_by_no_id_under_jit():
     source, starts = jnp.array([[1, 2], [1, 7], [1, 2], [1, 2]]), jnp.zeros((4, 1), int)
+    both = networks.sequence_to_sequence(7, 6, **SIZES)
+    params = drawn(both)
 
     @jax.jit
     def written(source, lengths, key):
         options = dict(lengths=lengths, key=key, temperature=2.0)
-        return BOTH.sample(BOTH.init(KEY), (source, starts), 3, **options)
+        return both.sample(params, (source, starts), 3, **options)
 
     ids = written(source, jnp.array([2, 2, 3, -1]), KEY)
     assert (ids[1:, 1:] == -1).all()
@@ -227,10 +241,10 @@ def test_padding_is_not_seen():
     both = networks.sequence_to_sequence(7, 6, width=8, heads=2, depth=1, length=5)
     source, lengths = jnp.array([[1, 2, 3, 0, 0]]), jnp.array([3])
     other = source.at[0, 3:].set(6)
-    params = jax.jit(encoder.init)(KEY)
+    params = drawn(encoder)
     one, two = (jax.jit(encoder.apply)(params, ids, lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one[:, :3], two[:, :3], rtol=1e-6)
-    params, target = jax.jit(both.init)(KEY), jnp.array([[0, 5]])
+    params, target = drawn(both), jnp.array([[0, 5]])
     apply = jax.jit(both.apply)
     one, two = (apply(params, (ids, target), lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one, two, rtol=1e-6)
@@ -245,13 +259,16 @@ def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient():
         apply = lambda params, net=net, inputs=inputs, lengths=lengths: net.apply(
             params, inputs, lengths=lengths
         )
-        run = jax.jit(lambda p, lengths, apply=apply: jax.vjp(partial(apply, lengths=lengths), p))
-        params = jax.jit(net.init)(KEY)
-        y, pull = run(params, lengths)
-        assert jnp.isnan(y).any((1, 2)).tolist() == [True, False, True]
-        assert jnp.isnan(y[::2]).all()
-        (grads,) = pull(jnp.zeros_like(y))
-        assert all(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
+
+        @jax.jit
+        def run(params, lengths, apply=apply):
+            y, pull = jax.vjp(partial(apply, lengths=lengths), params)
+            return y, pull(jnp.zeros_like(y))
+
+        y, grads = jax.tree.map(np.asarray, run(drawn(net), lengths))
+        assert np.isnan(y).any((1, 2)).tolist() == [True, False, True]
+        assert np.isnan(y[::2]).all()
+        assert all(np.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
 
 
 def test_an_impossible_prompt_is_continued_by_no_id_under_jit():
@@ -266,7 +283,7 @@ def test_an_impossible_prompt_is_continued_by_no_id_under_jit():
 
 def test_dropout_needs_a_key():
     net = networks.transformer(7, width=8, heads=2, depth=1, length=9, dropout_rate=0.5)
-    params, ids = jax.jit(net.init)(KEY), jnp.array([[1, 2, 3]])
+    params, ids = drawn(net), jnp.array([[1, 2, 3]])
     apply = jax.jit(net.apply)
     np.testing.assert_array_equal(apply(params, ids), apply(params, ids, key=None))
     assert (apply(params, ids) != apply(params, ids, key=KEY)).any()

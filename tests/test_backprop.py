@@ -16,6 +16,8 @@ from jaxnn.activations import leaky_relu, linear, prelu, relu, sigmoid, softmax,
 from jaxnn.backprop import explain
 from jaxnn.networks import mlp
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 PARAMS = {
     f"dense_{i}": {"kernel": RNG.normal(size=shape), "bias": RNG.normal(size=shape[1])}

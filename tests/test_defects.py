@@ -38,6 +38,11 @@ def slope(f, order=1):
     return lambda *points: jax.jit(jax.vmap(f))(jnp.array(points))
 
 
+def graded(f):
+    """Value and gradient in one program."""
+    return jax.jit(jax.value_and_grad(f))
+
+
 def close(found, truth, rtol=1e-6):
     np.testing.assert_allclose(np.asarray(found, np.float64), truth, rtol=rtol)
 
@@ -120,7 +125,7 @@ def test_log_cosh_of_small_errors():
 def test_softmax_cross_entropy_of_a_sure_prediction_and_of_large_logits():
     f = losses.sparse_categorical_cross_entropy
     z, label = jnp.array([[0.0, 20.0]]), jnp.array([1])
-    value, slope = jax.value_and_grad(lambda z: f(z, label).sum())(z)
+    value, slope = graded(lambda z: f(z, label).sum())(z)
     close(value, math.log1p(math.exp(-20)))
     close(slope[0], [1 / (1 + math.exp(20)), -1 / (1 + math.exp(20))])
     large = jnp.array([[1e8, 1e8 + 8]])
@@ -146,7 +151,7 @@ def test_binary_cross_entropy_of_a_probability_near_zero():
 def test_cosine_of_zero_and_of_huge_vectors():
     one, zero, huge = jnp.ones((1, 3)), jnp.zeros((1, 3)), jnp.full((1, 3), 1e20)
     f = losses.cosine_distance
-    value, slopes = jax.value_and_grad(lambda a: f(a, one).sum())(zero)
+    value, slopes = graded(lambda a: f(a, one).sum())(zero)
     assert float(value) == 1
     assert not slopes.any()
     assert 0 <= float(f(huge, one)[0]) < 1e-12
@@ -173,7 +178,7 @@ def test_triplet_and_contrastive_gradients_at_identical_points():
 
 def test_kl_divergence_where_a_probability_is_zero():
     log_q, p = jnp.log(jnp.array([[0.5, 0.5]])), jnp.array([[0.0, 1.0]])
-    value, slopes = jax.value_and_grad(lambda q: losses.kl_divergence(q, p).sum())(log_q)
+    value, slopes = graded(lambda q: losses.kl_divergence(q, p).sum())(log_q)
     close(value, math.log(2))
     close(slopes, [[0.0, -1.0]])
     sure = jnp.array([[-INFINITY, 0.0]])
@@ -186,25 +191,22 @@ def test_ctc_of_impossible_alignments_wrong_labels_and_unused_classes():
     ctc = losses.ctc
     two = jnp.zeros((1, 2, 3))
     frames, count = jnp.array([2]), jnp.array([2])
-    value, slopes = jax.value_and_grad(lambda z: ctc(z, jnp.array([[1, 1]]), frames, count).sum())(
-        two
-    )  # two equal labels need three frames
+    ours = graded(lambda z, y, count: ctc(z, y, frames, count).sum())
+    run = lambda *inputs: jax.tree.map(np.asarray, ours(*inputs))
+    value, slopes = run(two, jnp.array([[1, 1]]), count)  # two equal labels need three frames
     assert float(value) == INFINITY
     assert not slopes.any()
-    run = jax.jit(jax.value_and_grad(lambda z, y: ctc(z, y, frames, count).sum()))
     for wrong in (-1, 3):
         labels = jnp.array([[1, wrong]])
         with pytest.raises(ValueError, match="ctc: "):
             ctc(two, labels, frames, count)
-        value, slopes = run(two, labels)
-        assert jnp.isnan(value)
-        assert jnp.isnan(slopes).any()
+        value, slopes = run(two, labels, count)
+        assert np.isnan(value)
+        assert np.isnan(slopes).any()
     unused = two.at[..., 2].set(-INFINITY)
-    value, slopes = jax.value_and_grad(
-        lambda z: ctc(z, jnp.array([[1]]), frames, jnp.array([1])).sum()
-    )(unused)
+    value, slopes = run(unused, jnp.array([[1, 1]]), jnp.array([1]))
     close(value, -math.log(3 / 4))
-    assert jnp.isfinite(slopes).all()
+    assert np.isfinite(slopes).all()
     theirs = lambda labels: optax.ctc_loss(two, jnp.zeros((1, 2)), labels, jnp.zeros((1, 2)))
     peer("optax.ctc_loss", lambda: theirs(jnp.array([[1, 1]])), lambda y: jnp.isfinite(y).all())
 

@@ -19,6 +19,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from jaxnn import networks, plots
 from jaxnn.summary import graph
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def like(*shape, dtype=jnp.float32):
     return jax.ShapeDtypeStruct(shape, dtype)

@@ -72,9 +72,8 @@ def check_example(path, folder):
     assert (folder / f"{path.stem}.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", ["rbf", "som", "denoising_autoencoder"])
-def test_a_quick_run_says_where_it_ran_and_saves_its_picture(name, tmp_path):
-    check_example(HERE / f"{name}.py", tmp_path)
+def test_a_quick_run_says_where_it_ran_and_saves_its_picture(tmp_path):
+    check_example(HERE / "rbf.py", tmp_path)
 
 
 @pytest.mark.example

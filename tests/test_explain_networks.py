@@ -33,7 +33,7 @@ def drawn(tree):
     def draw(i, a):
         if not jnp.issubdtype(a.dtype, jnp.floating):
             return a
-        return jnp.asarray(np.random.default_rng(i).normal(size=a.shape))
+        return jax.device_put(np.random.default_rng(i).normal(size=a.shape))
 
     leaves, structure = jax.tree.flatten(tree)
     return jax.tree.unflatten(structure, [draw(i, a) for i, a in enumerate(leaves)])
@@ -71,8 +71,14 @@ def explained(name):
 # A map is not learned by gradients.
 BY_GRADIENT = sorted(set(NETWORKS) - {"self_organizing_map"})
 # The tests of one network share a worker, and with it the table.
+# All blocks of these are in others: in mlp, in resnet, and in sequence_to_sequence.
+FURTHER = {"autoencoder", "batch_norm_cnn", "transformer_encoder", "with_state"}
 each_network = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BY_GRADIENT]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in FURTHER else [])
+        for name in BY_GRADIENT
+    ],
 )
 
 
@@ -146,7 +152,7 @@ def test_rules_with_numbers_give_the_value(name):
 
 def test_a_convolution_slides_its_kernel_and_backward_slides_it_flipped():
     net = networks.cnn((4, 4, 1), [1], 2, pool=2)
-    params, x = drawn(net.init(KEY)), drawn(jnp.zeros((1, 4, 4, 1)))
+    params, x = drawn(jax.eval_shape(net.init, KEY)), drawn(np.zeros((1, 4, 4, 1)))
     params["conv_1"] = params["conv_0"]
 
     def twice(params, x):  # the second has a map, whose cotangent goes back through its kernel
@@ -203,8 +209,8 @@ def by_hand(kind, params, xs, added):
 def test_deltas_of_every_step_are_those_of_jax(kind, reverse):
     layer = getattr(layers, kind)
     made = getattr(layers, f"{kind}_init")(KEY, 2, 3)
-    params, xs = drawn({"layer": made}), drawn(jnp.zeros((2, 4, 2)))
-    y = drawn(jnp.zeros((2, 4, 3)))
+    params, xs = drawn({"layer": made}), drawn(np.zeros((2, 4, 2)))
+    y = drawn(np.zeros((2, 4, 3)))
 
     def network(params, xs):
         with jax.named_scope("layer"):
@@ -229,7 +235,7 @@ def test_deltas_of_every_step_are_those_of_jax(kind, reverse):
 
 def test_a_long_sequence_shows_the_norm_of_every_delta():
     net = networks.rnn(1, 2, 1)
-    params, xs = drawn(net.init(KEY)), drawn(jnp.zeros((1, 9, 1)))
+    params, xs = drawn(jax.eval_shape(net.init, KEY)), drawn(np.zeros((1, 9, 1)))
     table = explain(params, xs, jnp.zeros((1, 1)), network=net)
     norms = np.linalg.norm(np.asarray(table.layers[0].delta)[0], axis=-1)
     printed = re.search(r"‖δ₁,ₜ‖ = steps 1 to 9\n\s+= \[(.*)\]", str(table))
@@ -239,7 +245,7 @@ def test_a_long_sequence_shows_the_norm_of_every_delta():
 
 def test_padding_is_not_unrolled_but_right():
     net = networks.lstm(1, 2, 1)
-    params, xs = drawn(net.init(KEY)), drawn(jnp.zeros((2, 4, 1)))
+    params, xs = drawn(jax.eval_shape(net.init, KEY)), drawn(np.zeros((2, 4, 1)))
     lengths = jnp.array([2, 4])
     table = explain(params, xs, jnp.zeros((2, 1)), network=net, lengths=lengths)
     objective = lambda params: jnp.mean(net.apply(params, xs, lengths=lengths) ** 2)
@@ -250,30 +256,33 @@ def test_padding_is_not_unrolled_but_right():
 # What a reader sees
 
 
-def test_formulas_are_those_of_the_blocks():
-    for name, formulas in {
-        "cnn": ["z₁ = x ⋆ W₁ + b₁", "p₁ = max_window a₁", "∂L/∂a₁ = ∂L/∂p₁ where the maxima were"],
-        "batch_norm_mlp": ["x̂₂ = (z₁ - mean_batch(z₁))/√(var_batch(z₁) + ε)",
-                           "δ₁ = (h₂ - mean(h₂) - x̂₂ mean(h₂ x̂₂))/√(var_batch(z₁) + ε)"],
-        "transformer": ["A₃ = P₃ V₃ with P₃ = softmax(Q₃ K₃ᵀ/√d)", "s₃ = e₁ + c₃",
-                        "∂L/∂n₂ = δ^Q₃ W^Q₃ᵀ + δ^K₃ W^K₃ᵀ + δ^V₃ W^V₃ᵀ",
-                        "∂L/∂e₁ = (h₂ - x̂₂ mean(h₂ x̂₂))/√(mean(e₁²) + ε) + ∂L/∂s₃"],
-        "rnn": ["∂L/∂h₁,₂ = λ₁,₂ + δ₁,₃ U₁ᵀ", "∂L/∂U₁ = Σₜ h₁,ₜ₋₁ᵀ δ₁,ₜ"],
-        "lstm": ["c₁,₂ = f₁,₂ ⊙ c₁,₁ + i₁,₂ ⊙ g₁,₂"],
-        "siamese": ["z₃ = x^(2) W₁ + b₁", "∂L/∂W₁ = x^(1)ᵀ δ₁ + the above"],
-        "rbf_network": ["φ₁ = exp(-‖d₁‖²/2)"],
-        "sequence_to_sequence": [
-            "Q₁₂, K₁₂, V₁₂ = n₇ W^Q₁₂ + b^Q₁₂, n₁₁ W^K₁₂ + b^K₁₂, n₁₁ W^V₁₂ + b^V₁₂",
-            "∂L/∂n₇ = δ^Q₁₂ W^Q₁₂ᵀ\n"],
-    }.items():  # fmt: skip
-        for formula in formulas:
-            assert formula in str(explained(name)[0]), (name, formula)
+FORMULAS = {
+    "cnn": ["z₁ = x ⋆ W₁ + b₁", "p₁ = max_window a₁", "∂L/∂a₁ = ∂L/∂p₁ where the maxima were"],
+    "batch_norm_mlp": ["x̂₂ = (z₁ - mean_batch(z₁))/√(var_batch(z₁) + ε)",
+                       "δ₁ = (h₂ - mean(h₂) - x̂₂ mean(h₂ x̂₂))/√(var_batch(z₁) + ε)"],
+    "transformer": ["A₃ = P₃ V₃ with P₃ = softmax(Q₃ K₃ᵀ/√d)", "s₃ = e₁ + c₃",
+                    "∂L/∂n₂ = δ^Q₃ W^Q₃ᵀ + δ^K₃ W^K₃ᵀ + δ^V₃ W^V₃ᵀ",
+                    "∂L/∂e₁ = (h₂ - x̂₂ mean(h₂ x̂₂))/√(mean(e₁²) + ε) + ∂L/∂s₃"],
+    "rnn": ["∂L/∂h₁,₂ = λ₁,₂ + δ₁,₃ U₁ᵀ", "∂L/∂U₁ = Σₜ h₁,ₜ₋₁ᵀ δ₁,ₜ"],
+    "lstm": ["c₁,₂ = f₁,₂ ⊙ c₁,₁ + i₁,₂ ⊙ g₁,₂"],
+    "siamese": ["z₃ = x^(2) W₁ + b₁", "∂L/∂W₁ = x^(1)ᵀ δ₁ + the above"],
+    "rbf_network": ["φ₁ = exp(-‖d₁‖²/2)"],
+    "sequence_to_sequence": [
+        "Q₁₂, K₁₂, V₁₂ = n₇ W^Q₁₂ + b^Q₁₂, n₁₁ W^K₁₂ + b^K₁₂, n₁₁ W^V₁₂ + b^V₁₂",
+        "∂L/∂n₇ = δ^Q₁₂ W^Q₁₂ᵀ\n"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formulas_are_those_of_the_blocks(name):
+    for formula in FORMULAS[name]:
+        assert formula in str(explained(name)[0]), formula
 
 
 def test_statistics_that_are_kept_have_a_formula_of_their_own():
     net = networks.batch_norm_mlp([3, 2, 1])
     params, state = net.init(KEY)
-    x = drawn(jnp.zeros((4, 3)))
+    x = drawn(np.zeros((4, 3)))
     kept = explain(params, x, jnp.zeros((4, 1)), network=net, state=state)
     assert "with running mean m and variance v" in str(kept)
     assert "δ₁ = h₂/√(v + ε)" in str(kept)
@@ -282,8 +291,9 @@ def test_statistics_that_are_kept_have_a_formula_of_their_own():
     assert str(same) == str(kept)
 
 
-def test_a_prompt_and_a_notebook_show_the_table():
-    table = explained("mlp")[0]
+@pytest.mark.parametrize("name", ["mlp"])
+def test_a_prompt_and_a_notebook_show_the_table(name):
+    table = explained(name)[0]
     assert repr(table) == str(table)
     assert "δ₂" in table._repr_html_()
 
@@ -291,13 +301,15 @@ def test_a_prompt_and_a_notebook_show_the_table():
 def test_options_of_an_activation_are_not_forgotten():
     for beta, formula in ((1.0, "a₁ = z₁ ⊙ σ(z₁)"), (2.0, "a₁ = swish(z₁)")):
         net = networks.mlp([2, 2, 1], activation=lambda z, b=beta: activations.swish(z, b))
-        table = explain(drawn(net.init(KEY)), jnp.ones((1, 2)), jnp.ones((1, 1)), network=net)
+        table = explain(
+            drawn(jax.eval_shape(net.init, KEY)), jnp.ones((1, 2)), jnp.ones((1, 1)), network=net
+        )
         assert formula in str(table)
 
 
 def test_what_draws_noise_is_shown_as_it_was_drawn():
     net = networks.mlp([2, 4, 1], dropout_rate=0.5)
-    params, x = drawn(net.init(KEY)), jnp.ones((3, 2))
+    params, x = drawn(jax.eval_shape(net.init, KEY)), jnp.ones((3, 2))
     table = explain(params, x, jnp.ones((3, 1)), network=net, key=jax.random.key(1))
     objective = lambda params: jnp.mean((net.apply(params, x, key=jax.random.key(1)) - 1) ** 2)
     jax.tree.map(np.testing.assert_allclose, table.grads, jax.jit(jax.grad(objective))(params))
@@ -316,7 +328,7 @@ def test_any_function_is_shown_operation_by_operation():
         h = jnp.sin(x @ params["w"] + params["b"]) * params["scale"]
         return (2 - jnp.exp(h) / 3 - h * jnp.cumsum(h, -1)).sum(-1) * 0.5
 
-    x, y = drawn(jnp.zeros((3, 2))), jnp.zeros(3)
+    x, y = drawn(np.zeros((3, 2))), jnp.zeros(3)
     table = explain(params, x, y, network=network)
     objective = lambda params, x: jnp.mean((network(params, x) - y) ** 2)
     expected = jax.jit(jax.grad(objective, (0, 1)))(params, x)
@@ -336,8 +348,8 @@ def test_any_function_is_shown_operation_by_operation():
 
 
 def test_formulas_are_not_guessed_from_shapes():
-    params = {"w": drawn(jnp.zeros((2, 2))), "b": drawn(jnp.zeros((3, 2))), "c": jnp.ones((1, 2))}
-    x, y = drawn(jnp.zeros((3, 2))), jnp.zeros((3, 2))
+    params = {"w": drawn(np.zeros((2, 2))), "b": drawn(np.zeros((3, 2))), "c": jnp.ones((1, 2))}
+    x, y = drawn(np.zeros((3, 2))), jnp.zeros((3, 2))
     network = lambda params, x: (x @ params["w"].T + params["b"]) * params["c"]
     text = str(explain(params, x, y, network=network))
     assert "x w₁" not in text, "the kernel is turned"
@@ -351,7 +363,7 @@ def test_modules_of_flax_are_shown():
         def __call__(self, x):
             return linen.Dense(1)(linen.relu(linen.Dense(4)(x)))
 
-    module, x = Module(), drawn(jnp.zeros((3, 2)))
+    module, x = Module(), drawn(np.zeros((3, 2)))
     params = drawn(module.init(KEY, x.astype(jnp.float32))["params"])
     network = lambda params, x: module.apply({"params": params}, x)
     table = explain(params, x, jnp.zeros((3, 1)), network=network)
@@ -363,7 +375,7 @@ def test_modules_of_flax_are_shown():
 
 def test_a_loss_may_take_several_outputs():
     net = networks.siamese(networks.mlp([2, 3, 2]))
-    params, x = drawn(net.init(KEY)), (drawn(jnp.zeros((3, 2))), jnp.ones((3, 2)))
+    params, x = drawn(jax.eval_shape(net.init, KEY)), (drawn(np.zeros((3, 2))), jnp.ones((3, 2)))
     same = jnp.array([1, 0, 1])
     contrast = lambda outputs, y: losses.contrastive(*outputs, y)
     table = explain(params, x, same, contrast, network=net)
@@ -376,7 +388,7 @@ def test_a_loss_may_take_several_outputs():
 
 def test_the_path_of_a_pixel_adds_up():
     net = networks.cnn((6, 6, 2), [3], 2)
-    params, x = drawn(net.init(KEY)), drawn(jnp.zeros((2, 6, 6, 2)))
+    params, x = drawn(jax.eval_shape(net.init, KEY)), drawn(np.zeros((2, 6, 6, 2)))
     table = explain(params, x, jnp.zeros((2, 2)), network=net, unit=(1, (2, 3, 1)), example=1)
     title, rows = table._written.sections[-1]
     assert title == "unit (2, 3, 1) of layer 1, example 1"

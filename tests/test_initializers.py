@@ -10,6 +10,8 @@ from flax import linen
 
 from jaxnn import initializers
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 # name -> variance times (fan_in, fan_out) -> what; bound in standard deviations
 SCHEMES = {
     "lecun": lambda i, o: 1 / i,

@@ -17,7 +17,7 @@ def near(x, y, rtol=1e-6):
 
 def slope(loss, *args, **options):
     """The gradient in the first argument, as JAX runs it."""
-    return jax.grad(lambda first: loss(first, *args[1:], **options).sum())(args[0])
+    return jax.jit(jax.grad(lambda first: loss(first, *args[1:], **options).sum()))(args[0])
 
 
 PAIRS = [
@@ -198,10 +198,10 @@ def test_coincident_points_have_a_zero_gradient():
         pair = lambda a, b, same=same: losses.contrastive(a, b, jnp.array([same])).sum()
         for found in jax.jit(jax.hessian(pair, (0, 1)))(x, x):
             assert all(jnp.isfinite(leaf).all() for leaf in found)
-        equal(jax.grad(pair)(x, x), 0 * x)
+        equal(jax.jit(jax.grad(pair))(x, x), 0 * x)
     for squared in (True, False):
         lone = lambda a, squared=squared: losses.triplet(a, x, x, squared=squared).sum()
-        equal(jax.grad(lone)(x), 0 * x)
+        equal(jax.jit(jax.grad(lone))(x), 0 * x)
         assert jnp.isfinite(jax.jit(jax.hessian(lone))(x)).all()
         near(losses.triplet(x, x, x, 0.5, squared), [0.5])
     none = jnp.zeros((1, 3))
@@ -310,8 +310,8 @@ def test_golden_values():
 def test_in_batch_negatives_are_shared():
     """Each partner is in every loss, so `info_nce_grad` is the gradient of their sum."""
     a, b = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    found = jax.grad(lambda a, b: losses.info_nce(a, b).sum(), (0, 1))(a, b)
-    for one, other in zip(found, losses.info_nce_grad(a, b), strict=True):
+    found = jax.jit(jax.grad(lambda a, b: losses.info_nce(a, b).sum(), (0, 1)))(a, b)
+    for one, other in zip(found, jax.jit(losses.info_nce_grad)(a, b), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

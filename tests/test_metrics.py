@@ -197,8 +197,8 @@ def test_jit_vmap_and_narrow_floats(dtype):
 
 def test_double_precision_and_narrow_labels():
     with jax.enable_x64(True):
-        double = everything(jnp.asarray(LOGITS, jnp.float64), jnp.asarray(LABELS, jnp.int64))
-    single = everything(jnp.asarray(LOGITS), jnp.asarray(LABELS, jnp.uint8))
+        double = jax.jit(everything)(LOGITS.astype(np.float64), LABELS)
+    single = jax.jit(everything)(LOGITS, LABELS.astype(np.uint8))
     for d, s in zip(double, single, strict=True):
         np.testing.assert_allclose(d, s, rtol=1e-5)
 

@@ -15,6 +15,8 @@ from flax import nnx
 
 from jaxnn import interop, networks
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 GOLDEN = Path(__file__).with_name("golden_parameters.txt")
 MLP = networks.mlp([2, 3, 1])

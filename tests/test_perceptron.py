@@ -8,6 +8,8 @@ import pytest
 
 from jaxnn.networks import mlp, perceptron, perceptron_step
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 X = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 AND, OR, XOR = jnp.array([0, 0, 0, 1]), jnp.array([0, 1, 1, 1]), jnp.array([0, 1, 1, 0])

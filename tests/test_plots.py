@@ -24,6 +24,8 @@ from pictures import (
 from jaxnn import plots
 from jaxnn.plots import _style
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 EPOCHS = np.arange(1, 13)
 RAN = np.where(EPOCHS <= 8, 1.0, np.nan)
 HISTORY = {

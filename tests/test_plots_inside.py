@@ -17,6 +17,8 @@ from pictures import (
 from jaxnn import plots
 from jaxnn.plots import _style
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 NAMES = [f"dense_{i}" for i in range(11)]
 # As `jit` returns it: sorted by name, so that dense_10 comes before dense_2.

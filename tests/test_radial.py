@@ -10,6 +10,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from jaxnn import layers
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

@@ -20,7 +20,7 @@ every_kind = pytest.mark.parametrize("kind", [SIMPLE, GRU, LSTM], ids=["simple",
 
 
 def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return jax.device_put(np.float32(np.random.default_rng(seed).normal(size=shape)))
 
 
 def made(kind, features=3, hidden=4):

@@ -8,6 +8,8 @@ from flax import struct
 
 from jaxnn.regularizers import elastic_net, elastic_net_grad, l1, l1_grad, l2, l2_grad
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PARAMS = {
     "dense": {"kernel": jnp.array([[3.0], [-4.0]]), "bias": jnp.array([100.0])},
     "norm": {"scale": jnp.array([100.0])},

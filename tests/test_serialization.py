@@ -14,6 +14,8 @@ from jaxnn import networks, optimizers
 from jaxnn.serialization import load, save
 from jaxnn.training import TrainState
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 NET = networks.batch_norm_mlp([2, 4, 1])
 

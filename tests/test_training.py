@@ -18,6 +18,8 @@ from jaxnn.training import (
     supervised,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 NETWORK = networks.mlp([2, 8, 1], activation=jnp.tanh)
 LOSS_FN = supervised(NETWORK, losses.binary_cross_entropy, accuracy=metrics.binary_accuracy)
