@@ -24,14 +24,15 @@ def unit(*arrays, axis=None):
 
 
 def mean(x, axis=None):
-    """The mean, of parts and not of a sum: exact to rounding up to the end of the range."""
+    """The mean; of parts where the sum, but not the mean, leaves the range."""
     x = jnp.asarray(x)
     count = x.size if axis is None else x.shape[axis]
     if not count:
         return x.mean(axis)
     dtype = jnp.result_type(x) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float)
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
-    return (x.astype(wide) / count).sum(axis).astype(dtype)
+    total, parts = x.astype(wide).sum(axis), (x.astype(wide) / count).sum(axis)
+    return jnp.where(jnp.isfinite(total), total / count, parts).astype(dtype)
 
 
 def norm(arrays):

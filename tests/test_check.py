@@ -123,7 +123,7 @@ def test_without_mpmath_the_extra_is_named(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    _truth.library.cache_clear()
+    _truth.mpmath.cache_clear()
     _truth.mp.cache_clear()
     monkeypatch.setattr(_truth.importlib, "import_module", missing)
     with pytest.raises(ImportError, match=r"pip install 'jaxnn-functional\[check\]'"):

@@ -287,9 +287,9 @@ def test_units_lie_where_the_map_has_them(hexagonal):
     np.testing.assert_array_equal(cells.get_array(), GRID.ravel())
     centres = np.array([path.vertices[:-1].mean(0) for path in cells.get_paths()])
     if hexagonal:
-        from jaxnn.networks.self_organizing_map import _positions
+        from jaxnn.networks._grid import positions
 
-        rows, columns = np.asarray(_positions((4, 6), True, np.float32)).T
+        rows, columns = np.asarray(positions((4, 6), True, np.float32)).T
         np.testing.assert_allclose(centres, np.stack([columns, rows], -1), atol=0.1)
     dots = next(c for c in ax.collections if isinstance(c, PathCollection))
     assert len(dots.get_offsets()) == (HITS > 0).sum()

@@ -26,6 +26,8 @@ def test_a_mean_whose_sum_leaves_the_range():
     for mean in (_units.mean, jax.jit(_units.mean)):
         close(mean(x), np.asarray(x, float).mean())
     close(_units.mean(jnp.stack([x, -x]), 1), [np.asarray(x, float).mean() * s for s in (1, -1)])
+    tiny = jnp.full(1000, 1e-37)  # a thousandth of that would be 0
+    close(_units.mean(tiny), 1e-37)
     # Its slope is 1/n for losses of every size.
     for size in (1e-38, 1.0, 3e38):
         close(jax.grad(_units.mean)(jnp.full(4, size)), [0.25] * 4)
@@ -117,6 +119,15 @@ def test_the_variance_of_signals_far_from_zero_and_the_mean_of_huge_ones():
     close(flow["activation_variance"], np.asarray(x, float).var())
     flow = diagnostics.gradient_flow(loss_fn, params, jnp.full((4, 1), 3e38))["layer"]
     close(flow["activation_mean"], 3e38)
+
+
+def test_an_example_far_away_blinds_no_other():
+    codes = jnp.asarray(points(2, 3, 3), jnp.float32)
+    x = jnp.asarray(points(8, 3), jnp.float32)
+    found = networks.best_matching_unit({"codebook": codes}, x.at[0].set(1e30))
+    np.testing.assert_array_equal(
+        found[1:], networks.best_matching_unit({"codebook": codes}, x)[1:]
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)

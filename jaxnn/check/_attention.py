@@ -9,23 +9,22 @@ from jaxnn.check._blocks import Block, layer
 from jaxnn.check._vectors import beside, normal, plus, product, sized, together
 
 
+def weights(query, keys):
+    """Of one query, for the keys it has seen; of none none."""
+    m = _truth.mp()
+    scores = [sum(a * b for a, b in zip(query, k, strict=True)) / m.sqrt(len(query)) for k in keys]
+    powers = [m.exp(score - max(scores)) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
 def attend(queries, keys, values, seen):
     """One head: of each query the mean of the values it has `seen`, a range; zeros for none."""
-    m = _truth.mp()
     out = []
     for query, places in zip(queries, seen, strict=True):
-        scores = [
-            sum(a * b for a, b in zip(query, keys[s], strict=True)) / m.sqrt(len(query))
-            for s in places
-        ]
-        weights = [m.exp(score - max(scores)) for score in scores]
-        total = sum(weights) or 1
-        columns = zip(*(values[s] for s in places), strict=True) if places else None
-        out.append(
-            [sum(w * v for w, v in zip(weights, column, strict=True)) / total for column in columns]
-            if columns
-            else [0 * v for v in values[0]]
-        )
+        total = [0 * v for v in values[0]]
+        for weight, s in zip(weights(query, [keys[s] for s in places]), places, strict=True):
+            total = [t + weight * v for t, v in zip(total, values[s], strict=True)]
+        out.append(total)
     return out
 
 

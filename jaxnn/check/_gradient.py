@@ -106,7 +106,7 @@ def gradient(
 
 def _slopes(truth, x):
     """Central differences of a function of mpmath, high and low parts."""
-    m = _truth.library()
+    m = _truth.mpmath()
     found = []
     with m.workdps(_truth.DIGITS):
         for point in x:

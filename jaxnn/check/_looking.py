@@ -40,7 +40,7 @@ def _maps():
         rows = [params["embedding"]["embedding"][i] for i in ids]
         block = params["block_0"]
         normed = [_stacks.rms_norm(row, block["norm_0"]["scale"]) for row in rows]
-        return numbers(_stacks.weights(block["attention"], normed))
+        return numbers(_stacks.seen_weights(block["attention"], normed))
 
     name, like = "diagnostics.attention_maps", params_of(net)
     return of_params(name, like, f, truth, constants=[IDS], wrt=0, scale=0.5)

@@ -7,7 +7,7 @@ layer to layer is a vector, rows of vectors, or an image `[height][width][channe
 import jax
 
 from jaxnn.check import _truth
-from jaxnn.check._attention import attend, rotated
+from jaxnn.check._attention import attend, rotated, weights
 from jaxnn.check._layers import rms_norm, standardized
 from jaxnn.check._vectors import affine, plus, product
 
@@ -176,46 +176,39 @@ def refilled(nested, f):
 
 def multi_head(params, rows, context=None, causal=False):
     """Of rows; without a context of themselves, with queries and keys turned by their places."""
-    query, key, value, out = (params[name] for name in ("query", "key", "value", "out"))
-    heads, groups = len(query["bias"]), len(key["bias"])
+    value, out = params["value"], params["out"]
     source = rows if context is None else context
-
-    def projected(part, rows, h):
-        kernel = [features[h] for features in part["kernel"]]
-        return [affine(row, kernel, part["bias"][h]) for row in rows]
-
-    def placed(rows):
-        return rows if context else [rotated(row, t) for t, row in enumerate(rows)]
-
     seen = [range(t + 1 if causal else len(source)) for t in range(len(rows))]
     total = [out["bias"] for _ in rows]
-    for h in range(heads):
-        shared = h // (heads // groups)
-        queries, keys = placed(projected(query, rows, h)), placed(projected(key, source, shared))
-        mixed = attend(queries, keys, projected(value, source, shared), seen)
+    for h, shared, queries, keys in _heads(params, rows, context):
+        mixed = attend(queries, keys, _projected(value, source, shared), seen)
         total = [plus(t, product(m, out["kernel"][h])) for t, m in zip(total, mixed, strict=True)]
     return total
 
 
-def weights(params, rows):
+def seen_weights(params, rows):
     """The causal attention weights of each head, each row over all keys."""
-    m = _truth.mp()
-    query, key = params["query"], params["key"]
     found = []
-    for h in range(len(query["bias"])):
-        sides = []
-        for part, at in ((query, h), (key, h // (len(query["bias"]) // len(key["bias"])))):
-            kernel = [features[at] for features in part["kernel"]]
-            projections = [affine(row, kernel, part["bias"][at]) for row in rows]
-            sides.append([rotated(row, t) for t, row in enumerate(projections)])
-        for t, q in enumerate(sides[0]):
-            scores = [
-                sum(a * b for a, b in zip(q, k, strict=True)) / m.sqrt(len(q))
-                for k in sides[1][: t + 1]
-            ]
-            e = [m.exp(s) for s in scores]
-            found.append([x / sum(e) for x in e] + [0] * (len(rows) - t - 1))
+    for _, _, queries, keys in _heads(params, rows):
+        for t, query in enumerate(queries):
+            found.append(weights(query, keys[: t + 1]) + [0] * (len(rows) - t - 1))
     return found
+
+
+def _heads(params, rows, context=None):
+    """Of each head its number, that of its group, its queries and its keys."""
+    query, key = params["query"], params["key"]
+    heads, groups = len(query["bias"]), len(key["bias"])
+    placed = lambda rows: rows if context else [rotated(row, t) for t, row in enumerate(rows)]
+    for h in range(heads):
+        shared = h // (heads // groups)
+        queries = _projected(query, rows, h)
+        yield h, shared, placed(queries), placed(_projected(key, context or rows, shared))
+
+
+def _projected(part, rows, h):
+    kernel = [features[h] for features in part["kernel"]]
+    return [affine(row, kernel, part["bias"][h]) for row in rows]
 
 
 def block(params, rows, context=None, causal=False):

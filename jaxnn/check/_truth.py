@@ -15,7 +15,7 @@ DIGITS = 130
 
 
 @functools.cache
-def library():
+def mpmath():
     """The module mpmath."""
     try:
         return importlib.import_module("mpmath")
@@ -29,7 +29,7 @@ def library():
 @functools.cache
 def mp():
     """The context of mpmath in which all truth is computed."""
-    context = library().mp.clone()
+    context = mpmath().mp.clone()
     context.dps = DIGITS
     return context
 

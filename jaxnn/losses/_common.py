@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _units
 from jaxnn._exact import install as install
 from jaxnn._rounding import exact_difference as exact_difference
 
@@ -117,24 +117,13 @@ def exact_sum(x: Array, y: Array) -> tuple[Array, Array]:
     return exact_difference(x, -y)
 
 
-def power_of_two(x: Array) -> Array:
-    """The power of two next to the largest entry of each row, to divide by without rounding.
-
-    1 for rows of zeros, of nothing, and for infinities. Twice that still is a number.
-    """
-    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=-1, initial=0, keepdims=True)
-    usable = (largest > 0) & jnp.isfinite(largest)
-    _, exponent = jnp.frexp(jnp.where(usable, largest, 1))
-    return jnp.ldexp(jnp.ones_like(largest), jnp.clip(exponent - 1, -125, 126))
-
-
 def unit(x: Array) -> tuple[Array, Array, Array]:
     """Rows as `(direction, length / scale, scale)`; a row of zeros has direction 0 and length 0.
 
     Scaled by a power of two, so that squares neither overflow nor vanish, and finite in all
     derivatives at zero.
     """
-    scale = power_of_two(x)
+    scale = _units.unit(x, axis=-1)
     scaled = x / scale
     squared = (scaled**2).sum(-1, keepdims=True)
     zero = squared == 0

@@ -57,10 +57,8 @@ def loss(on, spoken, positions, last):
 def loss_and_shares(on, spoken, positions, last):
     """The loss, the factor of its slope, and w of positions, and of classes without, over y."""
     misread, alphas, astray, dead = _forward(on, spoken, positions, last)
-    y, *_ = spoken
     inside = jnp.where(_inside(positions, last), alphas[:-1], 0)
-    named = jnp.where(_repeated(positions), 0, _columns(y.T).T)
-    named *= jnp.matmul(inside, astray, precision="highest")
+    named = _named(spoken, positions) * jnp.matmul(inside, astray, precision="highest")
     shares = alphas[1:] * _backward(on, spoken, dead, positions, last)
     shares = shares.at[:, :1].add(named[:, :1]).at[:, 1::2].add(named[:, 1:])
     return -jnp.log1p(-misread), -1 / (1 - misread), shares, inside.sum(-1)
@@ -81,7 +79,7 @@ def _forward(on, spoken, positions, last):
     _, after = lax.scan(step, (start, jnp.zeros_like(start)), (on, y, rest, likely))
     alphas = jnp.concatenate([start[None], after])
     astray = _astray(positions, last).astype(y.dtype)
-    named = jnp.where(_repeated(positions), 0, _columns(y.T).T)
+    named = _named(spoken, positions)
     dead = elsewhere + jnp.matmul(named, astray.T, precision="highest")
     dead = jnp.where(_inside(positions, last), dead, 0)
     strayed = jnp.where(on[:, None], alphas[:-1] * dead, 0).sum()
@@ -127,10 +125,11 @@ def _astray(positions, last):
     return ~goes_on & _inside(positions, last)[:, None]
 
 
-def _repeated(positions):
-    """Which of `_columns` are equal to one before."""
+def _named(spoken, positions):
+    """The probability of each class of `_columns`, once: 0 for what is equal to one before."""
     columns = _columns(positions)
-    return jnp.tril(columns[:, None] == columns, -1).any(-1)
+    repeated = jnp.tril(columns[:, None] == columns, -1).any(-1)
+    return jnp.where(repeated, 0, _columns(spoken[0].T).T)
 
 
 def _columns(x):

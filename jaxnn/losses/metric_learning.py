@@ -4,14 +4,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks, _rounding
+from jaxnn import _checks, _rounding, _units
 from jaxnn.losses._common import (
     along_rows,
     fractions,
     inputs,
     install,
     positive,
-    power_of_two,
     unit,
 )
 from jaxnn.losses._softmax import cross_entropy
@@ -289,7 +288,7 @@ def _scaled(a, b):
 
 
 def _by_power_of_two(x):
-    scale = power_of_two(x)
+    scale = _units.unit(x, axis=-1)
     return x / scale, scale
 
 

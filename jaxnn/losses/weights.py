@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
-from jaxnn.losses._common import along_rows, install, labelled, pair, power_of_two
+from jaxnn import _checks, _units
+from jaxnn.losses._common import along_rows, install, labelled, pair
 
 __all__ = ["smooth_labels", "smooth_labels_vjp", "weighted_mean", "weighted_mean_vjp"]
 
@@ -102,7 +102,7 @@ def _weighed(function, values, weights):
 
 def _shares(weights):
     """Weights that sum to 1, or zeros; and the sum of all as `total * scale`."""
-    scale = power_of_two(weights)
+    scale = _units.unit(weights, axis=-1)
     scaled = weights / scale
     total = scaled.sum(-1, keepdims=True)
     empty = total == 0
@@ -112,7 +112,7 @@ def _shares(weights):
 
 @jax.custom_jvp
 def _weighted_mean(values, weights):
-    scale = power_of_two(values)
+    scale = _units.unit(values, axis=-1)
     return ((_shares(weights)[0] * (values / scale)).sum(-1, keepdims=True) * scale)[0]
 
 

@@ -10,6 +10,13 @@ from jaxnn.networks.autoencoder import (
 )
 from jaxnn.networks.cnn import batch_norm_cnn, cnn
 from jaxnn.networks.gan import GANState, gan, gan_step
+from jaxnn.networks.map_measures import (
+    best_matching_unit,
+    quantization_error,
+    som_hits,
+    topographic_error,
+    u_matrix,
+)
 from jaxnn.networks.mlp import batch_norm_mlp, mlp, mlp_vjp
 from jaxnn.networks.perceptron import perceptron, perceptron_step
 from jaxnn.networks.rbf import k_means, rbf_fit, rbf_interpolate, rbf_network
@@ -17,16 +24,11 @@ from jaxnn.networks.recurrent import gru, lstm, rnn
 from jaxnn.networks.recursive import recursive_network
 from jaxnn.networks.resnet import resnet
 from jaxnn.networks.self_organizing_map import (
-    best_matching_unit,
-    quantization_error,
     self_organizing_map,
     som_batch_step,
     som_from_plane,
     som_from_samples,
-    som_hits,
     som_step,
-    topographic_error,
-    u_matrix,
 )
 from jaxnn.networks.siamese import sample_triplets, siamese
 from jaxnn.networks.transformer import (

@@ -14,13 +14,15 @@ def squared_distances(x, prototypes):
 
 
 def distances_in_unit(x, prototypes):
-    """A unit near the largest of the numbers, and squared distances in its square.
+    """Of each example a unit near the largest number that it meets, and squared distances in it.
 
-    Which is the least of them does not depend on a unit, and their squares have the range of
-    their type whatever that of the numbers is.
+    Which of them is the least does not depend on a unit, and their squares have the range of
+    their type whatever that of the numbers is. Each its own: one far away blinds no other.
     """
-    unit = _units.unit(x, prototypes)
-    return unit, squared_distances(x / unit, prototypes / unit)
+    unit = jnp.maximum(_units.unit(x, axis=-1), _units.unit(prototypes))
+    inverse = 1 / unit
+    differences = (x * inverse)[..., None, :] - prototypes * inverse[..., None]
+    return unit[..., 0], (differences**2).sum(-1)
 
 
 def nearest(x, prototypes):

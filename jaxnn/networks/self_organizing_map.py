@@ -23,6 +23,7 @@ from jax import Array, lax
 
 from jaxnn import _checks, _units
 from jaxnn.initializers import Initializer, normal
+from jaxnn.networks import _grid
 from jaxnn.networks._distances import (
     distances_in_unit,
     examples,
@@ -32,17 +33,8 @@ from jaxnn.networks._distances import (
 from jaxnn.networks._network import Network, Params
 
 __all__ = [
-    "best_matching_unit",
-    "quantization_error",
-    "self_organizing_map",
-    "som_batch_step",
-    "som_from_plane",
-    "som_from_samples",
-    "som_hits",
-    "som_step",
-    "topographic_error",
-    "u_matrix",
-]
+    "self_organizing_map", "som_batch_step", "som_from_plane", "som_from_samples", "som_step",
+]  # fmt: skip
 
 
 def self_organizing_map(
@@ -81,7 +73,7 @@ def self_organizing_map(
         Kohonen, "Self-organized formation of topologically correct feature maps", Biological
         Cybernetics 1982.
     """
-    rows, columns = _grid("self_organizing_map", grid)
+    rows, columns = _size("self_organizing_map", grid)
     _checks.sizes("self_organizing_map", features=features)
 
     def init(key: Array) -> Params:
@@ -89,34 +81,10 @@ def self_organizing_map(
 
     def apply(params: Params, x: Array, *, key: Array | None = None) -> Array:
         del key  # nothing is drawn
-        units, codes = _codes("self_organizing_map", params, x)
-        return _positions(units, hexagonal, x.dtype)[nearest(x, codes)]
+        units, codes = _grid.codes("self_organizing_map", params, x)
+        return _grid.positions(units, hexagonal, x.dtype)[nearest(x, codes)]
 
     return Network(init, apply)
-
-
-def best_matching_unit(params: Params, x: Array) -> Array:
-    r"""The row and column of the unit whose code is nearest, \( b = \arg\min_j \|x - w_j\| \).
-
-    Args:
-        params: `codebook` `[rows, columns, features]`.
-        x: inputs, `[..., features]`.
-
-    Returns:
-        Integers, `[..., 2]`; of equally near units the first.
-
-    Raises:
-        ValueError: if `x` does not end in an axis of size `features`.
-        TypeError: if `x` does not hold floats.
-
-    Example:
-        >>> params = {"codebook": jnp.arange(6.0).reshape(2, 3, 1)}
-        >>> best_matching_unit(params, jnp.array([4.9]))
-        Array([1, 2], dtype=int32)
-    """
-    (_, columns), codes = _codes("best_matching_unit", params, x)
-    best = nearest(x, codes).astype(jnp.int32)
-    return jnp.stack([best // columns, best % columns], -1)
 
 
 def som_step(
@@ -267,7 +235,7 @@ def som_from_plane(grid: tuple[int, int], x: Array, *, spread: float = 1.0) -> P
         >>> som_from_plane((3, 2), x)["codebook"].shape
         (3, 2, 2)
     """
-    rows, columns = _grid("som_from_plane", grid)
+    rows, columns = _size("som_from_plane", grid)
     examples("som_from_plane", x, 2)
     if x.shape[1] < 2:
         raise ValueError(
@@ -301,129 +269,9 @@ def som_from_samples(key: Array, grid: tuple[int, int], x: Array) -> Params:
         >>> som_from_samples(jax.random.key(0), (3, 2), jnp.ones((4, 5)))["codebook"].shape
         (3, 2, 5)
     """
-    grid = _grid("som_from_samples", grid)
+    grid = _size("som_from_samples", grid)
     examples("som_from_samples", x)
     return {"codebook": x[jax.random.randint(key, grid, 0, len(x))]}
-
-
-def quantization_error(params: Params, x: Array) -> Array:
-    r"""Mean distance of inputs to the codes of their best matching units.
-
-    Args:
-        params: `codebook` `[rows, columns, features]`.
-        x: inputs, `[..., features]`.
-
-    Returns:
-        A scalar, \( \mathrm{mean}_i \|x_i - w_{b(i)}\| \).
-
-    Raises:
-        ValueError: if `x` does not end in an axis of size `features`.
-        TypeError: if `x` does not hold floats.
-
-    Example:
-        >>> params = {"codebook": jnp.arange(6.0).reshape(2, 3, 1)}
-        >>> quantization_error(params, jnp.array([[0.5], [7.0]]))
-        Array(1.25, dtype=float32)
-    """
-    _, codes = _codes("quantization_error", params, x)
-    unit, squared = distances_in_unit(x, codes)
-    return unit * jnp.sqrt(squared.min(-1)).mean()
-
-
-def topographic_error(params: Params, x: Array, *, hexagonal: bool = False) -> Array:
-    """Fraction of inputs whose two nearest units are no neighbours on the grid.
-
-    0 where the map keeps what is near together. On a rectangular grid diagonal neighbours
-    count as such, as in MiniSom.
-
-    Args:
-        params: `codebook` `[rows, columns, features]`.
-        x: inputs, `[..., features]`.
-        hexagonal: whether the grid is.
-
-    Returns:
-        A scalar.
-
-    Raises:
-        ValueError: if `x` does not fit the codebook, or there is only one unit.
-        TypeError: if `x` does not hold floats.
-
-    Example:
-        >>> params = {"codebook": jnp.array([[[0.0], [5.0], [1.0]]])}      # folded
-        >>> topographic_error(params, jnp.array([[0.1], [4.0]]))
-        Array(0.5, dtype=float32)
-
-    Reference:
-        Kiviluoto, "Topology preservation in self-organizing maps", ICNN 1996.
-    """
-    grid, codes = _codes("topographic_error", params, x)
-    if len(codes) < 2:
-        raise ValueError(
-            f"topographic_error: the map must have at least 2 units, got grid {grid}. "
-            "Make a larger one."
-        )
-    _, two = lax.top_k(-distances_in_unit(x, codes)[1], 2)
-    adjacent = _adjacent(grid, hexagonal)[two[..., 0], two[..., 1]]
-    return (~adjacent).astype(x.dtype).mean()
-
-
-def u_matrix(params: Params, *, hexagonal: bool = False) -> Array:
-    """Mean distance of every code to those of its neighbours: borders of clusters are high.
-
-    Args:
-        params: `codebook` `[rows, columns, features]`.
-        hexagonal: whether the grid is.
-
-    Returns:
-        Distances, `[rows, columns]`; 0 where a unit has no neighbour.
-
-    Raises:
-        ValueError: if the codebook has not three axes.
-
-    Example:
-        >>> u_matrix({"codebook": jnp.array([[[0.0], [1.0], [5.0]]])})
-        Array([[1. , 2.5, 4. ]], dtype=float32)
-
-    Reference:
-        Ultsch and Siemon, "Kohonen's self organizing feature maps for exploratory data
-        analysis", INNC 1990.
-    """
-    codebook = params["codebook"]
-    if codebook.ndim != 3:
-        raise ValueError(
-            "u_matrix: the codebook must have shape [rows, columns, features], got "
-            f"{codebook.shape}. A chain of units is a grid of one row: codebook[None]."
-        )
-    rows, columns, features = codebook.shape
-    codes = codebook.reshape(-1, features)
-    adjacent = _adjacent((rows, columns), hexagonal).astype(codes.dtype)
-    unit, squared = distances_in_unit(codes, codes)
-    mean = (adjacent * jnp.sqrt(squared)).sum(1) / jnp.maximum(adjacent.sum(1), 1)
-    return unit * mean.reshape(rows, columns)
-
-
-def som_hits(params: Params, x: Array) -> Array:
-    """How many of the inputs each unit answers.
-
-    Args:
-        params: `codebook` `[rows, columns, features]`.
-        x: inputs, `[..., features]`.
-
-    Returns:
-        Counts, `[rows, columns]`, integers.
-
-    Raises:
-        ValueError: if `x` does not end in an axis of size `features`.
-        TypeError: if `x` does not hold floats.
-
-    Example:
-        >>> params = {"codebook": jnp.arange(3.0).reshape(1, 3, 1)}
-        >>> som_hits(params, jnp.array([[0.1], [1.9], [8.0]]))
-        Array([[1, 0, 2]], dtype=int32)
-    """
-    grid, codes = _codes("som_hits", params, x)
-    best = nearest(x, codes).ravel()
-    return jnp.zeros(len(codes), jnp.int32).at[best].add(1).reshape(grid)
 
 
 def _answering(steps, radius, final_radius, hexagonal):
@@ -434,14 +282,15 @@ def _answering(steps, radius, final_radius, hexagonal):
 
     def answer(function, params, x, done):
         examples(function, x)
-        grid, codes = _codes(function, params, x)
+        grid, codes = _grid.codes(function, params, x)
         first = max(max(grid) / 2, final_radius) if radius is None else radius
         sigma = _decayed(first, final_radius, done, steps, x.dtype)
         unit, squared = distances_in_unit(x, codes)
-        places = _positions(grid, hexagonal, x.dtype)
+        places = _grid.positions(grid, hexagonal, x.dtype)
         h = jnp.exp(-squared_distances(places, places) / (2 * sigma**2))
-        metrics = {"distance": unit * jnp.sqrt(squared.min(-1)).mean()}
-        return h[squared.argmin(-1)], unit, x / unit, codes / unit, metrics
+        metrics = {"distance": _units.mean(unit * jnp.sqrt(squared.min(-1)))}
+        one = _units.unit(x, codes)
+        return h[squared.argmin(-1)], one, x / one, codes / one, metrics
 
     return answer
 
@@ -452,30 +301,7 @@ def _decayed(first, last, done, steps, dtype):
     return first * jnp.exp(progress * math.log(last / first))
 
 
-def _positions(grid, hexagonal, dtype):
-    """Where the units are in the plane, `[units, 2]`, neighbours at distance 1."""
-    row, column = jnp.meshgrid(*(jnp.arange(n, dtype=dtype) for n in grid), indexing="ij")
-    if hexagonal:
-        row, column = row * (math.sqrt(3) / 2), column + 0.5 * (row % 2)
-    return jnp.stack([row, column], -1).reshape(-1, 2)
-
-
-def _adjacent(grid, hexagonal):
-    """Which units are neighbours, `[units, units]`: eight of them, or six."""
-    places = _positions(grid, hexagonal, jnp.float32)
-    squared = squared_distances(places, places)
-    return (squared > 0) & (squared < (1.5 if hexagonal else 2.5))
-
-
-def _codes(function, params, x):
-    """The grid and the codes as rows, after a look at `x`."""
-    rows, columns, features = params["codebook"].shape
-    _checks.floating(function, x=x)
-    _checks.last_axis(function, features, x=x)
-    return (rows, columns), params["codebook"].reshape(-1, features)
-
-
-def _grid(function, grid):
+def _size(function, grid):
     if len(grid) != 2:
         raise ValueError(
             f"{function}: grid must be rows and columns, got {grid}. Pass a pair such as (7, 7)."
