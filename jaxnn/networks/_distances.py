@@ -25,6 +25,15 @@ def distances_in_unit(x, prototypes):
     return unit[..., 0], (differences**2).sum(-1)
 
 
+def mean_least_distance(unit, squared):
+    """The mean over examples of the distance to the nearest prototype, of what is above.
+
+    One distance may leave the range of the type though their mean does not.
+    """
+    largest = unit.max(initial=0)
+    return largest * _units.mean(unit / largest * jnp.sqrt(squared.min(-1)))
+
+
 def nearest(x, prototypes):
     """The number of the nearest prototype."""
     return distances_in_unit(x, prototypes)[1].argmin(-1)

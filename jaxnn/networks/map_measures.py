@@ -3,9 +3,8 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn import _units
 from jaxnn.networks import _grid
-from jaxnn.networks._distances import distances_in_unit, nearest
+from jaxnn.networks._distances import distances_in_unit, mean_least_distance, nearest
 from jaxnn.networks._network import Params
 
 __all__ = [
@@ -57,8 +56,7 @@ def quantization_error(params: Params, x: Array) -> Array:
         Array(1.25, dtype=float32)
     """
     _, codes = _grid.codes("quantization_error", params, x)
-    unit, squared = distances_in_unit(x, codes)
-    return _units.mean(unit * jnp.sqrt(squared.min(-1)))
+    return mean_least_distance(*distances_in_unit(x, codes))
 
 
 def topographic_error(params: Params, x: Array, *, hexagonal: bool = False) -> Array:

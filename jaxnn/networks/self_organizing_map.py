@@ -27,6 +27,7 @@ from jaxnn.networks import _grid
 from jaxnn.networks._distances import (
     distances_in_unit,
     examples,
+    mean_least_distance,
     nearest,
     squared_distances,
 )
@@ -126,6 +127,7 @@ def som_step(
         ValueError: if a count, rate or radius is not positive.
 
     Example:
+        >>> from jaxnn.networks import quantization_error
         >>> from jaxnn.training import run
         >>> x = jax.random.uniform(jax.random.key(0), (100, 2))
         >>> params = som_from_plane((4, 4), x)
@@ -185,6 +187,7 @@ def som_batch_step(
         ValueError: if `steps` or a radius is not positive.
 
     Example:
+        >>> from jaxnn.networks import quantization_error
         >>> x = jax.random.uniform(jax.random.key(0), (100, 2))
         >>> state, step = (som_from_plane((4, 4), x), jnp.array(0)), som_batch_step(10)
         >>> for epoch in range(10):
@@ -288,7 +291,7 @@ def _answering(steps, radius, final_radius, hexagonal):
         unit, squared = distances_in_unit(x, codes)
         places = _grid.positions(grid, hexagonal, x.dtype)
         h = jnp.exp(-squared_distances(places, places) / (2 * sigma**2))
-        metrics = {"distance": _units.mean(unit * jnp.sqrt(squared.min(-1)))}
+        metrics = {"distance": mean_least_distance(unit, squared)}
         one = _units.unit(x, codes)
         return h[squared.argmin(-1)], one, x / one, codes / one, metrics
 
