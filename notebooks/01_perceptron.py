@@ -25,7 +25,6 @@ x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 y = np.array([0, 0, 0, 1])  # logical AND
 
 
-# %%
 def passes(x, y, rate=1.0, most=100):
     """Rosenblatt's rule, example by example, until a whole pass is right: (w, b) per change."""
     w, b = np.zeros(x.shape[1]), 0.0

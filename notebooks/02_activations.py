@@ -17,7 +17,6 @@ from jaxnn import activations, plots
 
 jax.config.update("jax_enable_x64", True)  # finite differences need the digits
 
-# %%
 rng = np.random.default_rng(4)
 x = np.linspace(-1, 1, 201)[:, None]
 target = np.sin(5 * x) + x

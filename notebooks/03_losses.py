@@ -15,7 +15,6 @@ from jaxnn import losses
 
 jax.config.update("jax_enable_x64", True)  # finite differences need the digits
 
-# %%
 data = jnp.array([1.0, 1.5, 2.0, 2.2, 3.1, 3.4, 9.5])  # six numbers, and one far away
 guesses = jnp.linspace(0, 10, 2001)
 wanted = {

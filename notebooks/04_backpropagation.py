@@ -31,7 +31,6 @@ W_2, b_2 = [[1.1], [-0.7]], [0.2]
 x, y = [1.0, 0.5], 1.0
 
 
-# %%
 def draw(ax):
     """The network as a graph, with what flows forward and what comes back."""
     a = [math.tanh(x[0] * W_1[0][j] + x[1] * W_1[1][j] + b_1[j]) for j in (0, 1)]

@@ -28,7 +28,6 @@ def kernels(init, keys=keys):
     return jax.vmap(lambda key: init(key, (m, m), jnp.float64))(keys)
 
 
-# %%
 @jax.jit
 def passes(kernels, x, g):
     """Mean squares per layer of a ReLU network: of activations, and of what comes back."""

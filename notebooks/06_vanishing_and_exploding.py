@@ -41,7 +41,6 @@ x = jnp.array(images[:n])
 g = jax.random.normal(jax.random.key(1), (n, m), jnp.float64)  # what comes back to layer D
 
 
-# %%
 def standardize(z):
     return (z - z.mean(0)) / z.std(0)
 

@@ -108,8 +108,9 @@ plt.show()
 # is. It found out when the letters are by being told only which they are.
 #
 # (It could also learn its words by heart and say them in the wrong places: nothing in the loss
-# forbids it, and from a third as many recordings it often does. Where no one says when, only many
-# different words do.)
+# forbids it. Drawn anew eight times, it read at least 98 % of new recordings every time; with 64
+# to learn from instead of 192, four of eight read 70 % or fewer, and one of them said nearly every
+# letter out of its place. Where no one says when, only many different words do.)
 #
 # ## Notation
 #

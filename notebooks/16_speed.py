@@ -2,7 +2,7 @@
 # # 16 Speed: what jit, vmap and closed forms buy
 #
 # A network of 41 weights learns two moons: 50 epochs, 1,250 steps. Written as a loop in Python it
-# takes the better part of a minute. Written as one program it takes some hundredths of a second,
+# takes half a minute or so. Written as one program it takes some hundredths of a second,
 # for the same numbers. The arithmetic is the same. Where did the time go?
 
 # %%

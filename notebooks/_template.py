@@ -14,7 +14,6 @@ from _shared import COLORS, agree, panels
 
 jax.config.update("jax_enable_x64", True)  # finite differences need the digits
 
-# %%
 x = jnp.linspace(0, 2, 100)
 ax = panels(width=3.6)
 ax.plot(x, x**2, color=COLORS[0])

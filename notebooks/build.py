@@ -49,7 +49,16 @@ main { max-width: 56rem; margin: 0 auto; padding: 1rem; box-sizing: border-box; 
   .jp-RenderedImage { overflow-x: auto; }
   .jp-RenderedImage img { max-width: none; zoom: 0.62; }
 }
+summary { cursor: pointer; color: #7a7a7a; font: 14px var(--jp-content-font-family); }
+details { width: 100%; }
 </style>"""
+# Code that a notebook folds is folded on its page too.
+TEMPLATE = """{% extends "lab/index.html.j2" %}
+{% block input_group %}
+{% if cell.metadata.jupyter and cell.metadata.jupyter.source_hidden %}
+<details><summary>the code of this picture</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock input_group %}"""
 
 
 def sources(names=()) -> list[Path]:
@@ -72,11 +81,23 @@ def read(path: Path) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen = set()
     for cell in notebook.cells:
-        cell.metadata = nbformat.NotebookNode()
         cell.id = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
         while cell.id in seen:
             cell.id = hashlib.sha256(cell.id.encode()).hexdigest()[:8]
         seen.add(cell.id)
+    return _folded(notebook)
+
+
+def _folded(notebook):
+    """Clears what cells say of themselves, and folds the code of the first picture.
+
+    A question and a picture come first: who wants to know how it was made opens its code.
+    """
+    before = True
+    for cell in notebook.cells:
+        before = before and "## Notation" not in cell.source
+        fold = {"jupyter": {"source_hidden": True}} if before and cell.cell_type == "code" else {}
+        cell.metadata = nbformat.from_dict(fold)
     return notebook
 
 
@@ -96,16 +117,18 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
-    for cell in notebook.cells:
-        cell.metadata = nbformat.NotebookNode()
-    return notebook
+    return _folded(notebook)
 
 
 def page(path: Path) -> Path:
     """Renders a stored notebook as a web page."""
+    from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
-    html, _ = HTMLExporter().from_filename(str(path.with_suffix(".ipynb")))
+    exporter = HTMLExporter(
+        extra_loaders=[DictLoader({"page.html.j2": TEMPLATE})], template_file="page.html.j2"
+    )
+    html, _ = exporter.from_filename(str(path.with_suffix(".ipynb")))
     PAGES.mkdir(parents=True, exist_ok=True)
     target = PAGES / f"{path.stem}.html"
     # Formulas that MathJax breaks blow up the column of a table; what is too wide scrolls.

@@ -74,7 +74,7 @@ def test_runs_from_the_top(text, build):
 @each
 def test_is_stored_as_its_text_makes_it(text, build):
     kept, made = stored(text), build.read(text)
-    both = [[(c.cell_type, c.id, c.source) for c in n.cells] for n in (kept, made)]
+    both = [[(c.cell_type, c.id, c.source, c.metadata) for c in n.cells] for n in (kept, made)]
     assert both[0] == both[1], f"run: python notebooks/build.py {text.stem[:2]}"
     assert kept.metadata == made.metadata
     counts = [cell.execution_count for cell in code(kept)]
@@ -132,6 +132,18 @@ def test_a_picture_comes_before_the_notation(text):
         kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", ())]
         if any(kind.startswith("image/") for kind in kinds):
             return
+
+
+@each
+def test_a_page_folds_the_code_of_its_first_picture_only(text, build, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "PAGES", tmp_path)
+    html = build.page(text).read_text()
+    first, rest = html[html.index("<h1") :].split("data:image/", 1)
+    shown = re.sub(r"<details>.*?</details>", "", first, flags=re.DOTALL)
+    assert first.count("<details>") == first.count("highlight hl") == 1
+    assert "highlight hl" not in shown, "code stands before the picture"
+    assert "<details>" not in rest
+    assert "highlight hl" in rest
 
 
 @each
