@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from harness import quick_jit
 
 from jaxnn import layers, networks
 
@@ -23,10 +24,10 @@ def test_an_id_out_of_range_is_nan_under_jit_in_value_and_gradient():
     params = layers.embedding_init(KEY, 5, 3)
     for wrong in (-1, 5):
         ids = jnp.array([1, wrong])
-        rows = jax.jit(layers.embedding)(params, ids)
+        rows = quick_jit(layers.embedding)(params, ids)
         assert jnp.isnan(rows[1]).all()
         assert jnp.isfinite(rows[0]).all()
-        grads = jax.jit(layers.embedding_vjp)(jnp.ones((2, 3)), params, ids)
+        grads = quick_jit(layers.embedding_vjp)(jnp.ones((2, 3)), params, ids)
         assert jnp.isnan(grads["embedding"]).any()
 
 
@@ -83,7 +84,7 @@ def test_logits_beyond_the_range_attend_as_numbers_do(dtype, in_q, in_k):
     attend = lambda q, k, v: layers.scaled_dot_product_attention(q, k, v)
     truth = attended(q, k, v)
     rtol = 1e-6 if dtype == jnp.float32 else 2**-7
-    for run in (attend, jax.jit(attend)):
+    for run in (attend, quick_jit(attend)):
         np.testing.assert_allclose(run(q, k, v).astype(jnp.float32).ravel(), truth, rtol=rtol)
     y, pull = jax.vjp(attend, q, k, v)
     for found in (pull(jnp.ones_like(y)), layers.scaled_dot_product_attention_vjp(
@@ -99,7 +100,7 @@ def test_usual_queries_beside_huge_ones_keep_their_digits():
     k, v = normal(3, 1, 4, seed=2), normal(3, 1, 2, seed=3)
     k = k / jnp.abs(k).max()
     alone = layers.scaled_dot_product_attention(q[:1], 1e3 * k, v)
-    both = jax.jit(layers.scaled_dot_product_attention)(q, 1e3 * k, v)
+    both = quick_jit(layers.scaled_dot_product_attention)(q, 1e3 * k, v)
     np.testing.assert_array_equal(both[0], alone[0])
     assert jnp.isfinite(both).all()
     padding = jnp.array([[True, True, False], [False, False, False]])
@@ -128,7 +129,7 @@ def test_far_places_keep_the_digits_of_their_angles():
     x = jnp.ones((4, 1, 6))
     angles = places[:, None] * 10000.0 ** (-np.arange(3) / 3)
     expected = np.concatenate([np.cos(angles) - np.sin(angles), np.cos(angles) + np.sin(angles)], 1)
-    for run in (layers.rotary, jax.jit(layers.rotary)):  # known places, and traced ones
+    for run in (layers.rotary, quick_jit(layers.rotary)):  # known places, and traced ones
         np.testing.assert_allclose(run(x, jnp.asarray(places))[:, 0], expected, atol=1e-6)
 
 
@@ -150,7 +151,7 @@ def drawn(net):
 
 
 NET = networks.transformer(7, width=8, heads=2, depth=2, length=9, groups=1)
-APPLY = jax.jit(NET.apply)
+APPLY = quick_jit(NET.apply)
 PARAMS = drawn(NET)
 
 
@@ -200,7 +201,7 @@ def test_sampling_from_a_source_is_the_whole_network_step_by_step():
         jax.eval_shape(BOTH.init, KEY),
     )
 
-    @jax.jit
+    @quick_jit
     @jax.vmap
     def written(params):
         ids = BOTH.sample(params, (SOURCE, STARTS), 6, lengths=LENGTHS)
@@ -226,7 +227,7 @@ def test_an_impossible_source_is_answered_by_no_id_under_jit():
     both = networks.sequence_to_sequence(7, 6, **SIZES)
     params = drawn(both)
 
-    @jax.jit
+    @quick_jit
     def written(source, lengths, key):
         options = dict(lengths=lengths, key=key, temperature=2.0)
         return both.sample(params, (source, starts), 3, **options)
@@ -242,10 +243,10 @@ def test_padding_is_not_seen():
     source, lengths = jnp.array([[1, 2, 3, 0, 0]]), jnp.array([3])
     other = source.at[0, 3:].set(6)
     params = drawn(encoder)
-    one, two = (jax.jit(encoder.apply)(params, ids, lengths=lengths) for ids in (source, other))
+    one, two = (quick_jit(encoder.apply)(params, ids, lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one[:, :3], two[:, :3], rtol=1e-6)
     params, target = drawn(both), jnp.array([[0, 5]])
-    apply = jax.jit(both.apply)
+    apply = quick_jit(both.apply)
     one, two = (apply(params, (ids, target), lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one, two, rtol=1e-6)
     assert (apply(params, (other, target)) != two).any()
@@ -260,7 +261,7 @@ def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient():
             params, inputs, lengths=lengths
         )
 
-        @jax.jit
+        @quick_jit
         def run(params, lengths, apply=apply):
             y, pull = jax.vjp(partial(apply, lengths=lengths), params)
             return y, pull(jnp.zeros_like(y))
@@ -272,7 +273,7 @@ def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient():
 
 
 def test_an_impossible_prompt_is_continued_by_no_id_under_jit():
-    run = jax.jit(lambda prompt, key: NET.sample(PARAMS, prompt, 3, key=key))
+    run = quick_jit(lambda prompt, key: NET.sample(PARAMS, prompt, 3, key=key))
     prompt = jnp.array([[1, 2], [1, 7], [-1, 2]])
     for key in (None, KEY):
         ids = run(prompt, key)
@@ -284,7 +285,7 @@ def test_an_impossible_prompt_is_continued_by_no_id_under_jit():
 def test_dropout_needs_a_key():
     net = networks.transformer(7, width=8, heads=2, depth=1, length=9, dropout_rate=0.5)
     params, ids = drawn(net), jnp.array([[1, 2, 3]])
-    apply = jax.jit(net.apply)
+    apply = quick_jit(net.apply)
     np.testing.assert_array_equal(apply(params, ids), apply(params, ids, key=None))
     assert (apply(params, ids) != apply(params, ids, key=KEY)).any()
 

@@ -17,6 +17,7 @@ from harness import (
     each_block,
     each_case,
     pulled_back,
+    quick_jit,
     value,
 )
 
@@ -59,7 +60,7 @@ def test_jax_agrees_in_every_mode(f, index, double_precision):
     args = cast(case.args, jnp.float64)
     g = cotangent(f, case, args)
     pick, rebuild = harness.closing(args)
-    found = jax.jit(lambda arrays, g: derivatives(f, case, rebuild(arrays), g))(pick(args), g)
+    found = quick_jit(lambda arrays, g: derivatives(f, case, rebuild(arrays), g))(pick(args), g)
     chex.assert_trees_all_close(found["reverse"], found["closed"], rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(found["forward"], found["along"], rtol=1e-9, atol=1e-10)
     chex.assert_tree_all_finite(found["second"])
@@ -70,13 +71,23 @@ def test_jax_agrees_in_every_mode(f, index, double_precision):
 
 @first_case
 def test_every_dtype_is_kept_and_near_the_truth(f, index):
-    """Value, closed form and JAX's gradient in each float type, against float64."""
+    """Value, closed form and JAX's gradient in short and single precision, against float64."""
+    check_dtypes(f, index, jnp.bfloat16, jnp.float32)
+
+
+@pytest.mark.slow
+@every_case
+def test_float16_is_kept_and_near_the_truth(f, index):
+    check_dtypes(f, index, jnp.float16)
+
+
+def check_dtypes(f, index, *dtypes):
     case = CASES[f][index]
     args = cast(case.args, jnp.float32)
     cotangents = jax.tree.map(np.asarray, cotangent(f, case, args))
     pick, rebuild = harness.closing(args)
 
-    @jax.jit
+    @quick_jit
     def all_three(arrays, g):
         args = rebuild(arrays)
         double = jax.tree.leaves(g)[0].dtype == jnp.float64
@@ -90,7 +101,7 @@ def test_every_dtype_is_kept_and_near_the_truth(f, index):
         gradient, y = jax.grad(scalar, tuple(range(len(covered))), has_aux=True)(*covered)
         return y, gradient, pulled_back(f, case, args, g)
 
-    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
+    for dtype in dtypes:
         args = cast(case.args, dtype)
         arrays, g = pick(args), cast(cotangents, dtype)
         if not all(np.isfinite(_double(leaf)).all() for leaf in arrays if _is_float(leaf)):
@@ -123,7 +134,7 @@ def test_jit_and_vmap_change_nothing(f, index):
 
     eager = both(arrays)
     # What is compared is NumPy's from here on: each operation on arrays of JAX would be compiled.
-    jitted, batched = jax.jit(
+    jitted, batched = quick_jit(
         lambda arrays: (both(arrays), jax.vmap(both)([jnp.stack([a, a]) for a in arrays]))
     )(arrays)
     eps = float(jnp.finfo(jnp.float32).eps)
@@ -186,7 +197,7 @@ def test_sample_points_reach_every_branch(f, monkeypatch):
             ones = jax.tree.map(jnp.ones_like, y)
             return pulled_back(f, case, args, ones), pull(ones)
 
-        traced = jax.jit(both).trace(pick(args))
+        traced = quick_jit(both).trace(pick(args))
         if half():
             jax.block_until_ready(traced.lower().compile()(pick(args)))
             jax.effects_barrier()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen
+from harness import quick_jit
 from matplotlib.mathtext import MathTextParser
 from scipy.signal import convolve2d, correlate2d
 from test_backprop import check_html
@@ -64,7 +65,7 @@ def explained(name):
 
     floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in jax.tree.leaves(x))
     wrt = (0, 1) if floats else 0
-    value, grads = jax.jit(jax.value_and_grad(objective, wrt))(params, x)
+    value, grads = quick_jit(jax.value_and_grad(objective, wrt))(params, x)
     return table, value, grads if floats else (grads, None)
 
 
@@ -225,7 +226,7 @@ def test_deltas_of_every_step_are_those_of_jax(kind, reverse):
 
     (only,) = table.layers
     np.testing.assert_allclose(
-        only.delta, jax.jit(jax.grad(objective))(jnp.zeros_like(only.z)), rtol=1e-8, atol=1e-12
+        only.delta, quick_jit(jax.grad(objective))(jnp.zeros_like(only.z)), rtol=1e-8, atol=1e-12
     )
     text = str(table)
     assert [text.count(f"∂L/∂h₁,{t} =") for t in "₁₂₃₄"] == [1] * 4
@@ -249,7 +250,7 @@ def test_padding_is_not_unrolled_but_right():
     lengths = jnp.array([2, 4])
     table = explain(params, xs, jnp.zeros((2, 1)), network=net, lengths=lengths)
     objective = lambda params: jnp.mean(net.apply(params, xs, lengths=lengths) ** 2)
-    jax.tree.map(np.testing.assert_allclose, table.grads, jax.jit(jax.grad(objective))(params))
+    jax.tree.map(np.testing.assert_allclose, table.grads, quick_jit(jax.grad(objective))(params))
     assert "λ" not in str(table)
 
 
@@ -312,7 +313,7 @@ def test_what_draws_noise_is_shown_as_it_was_drawn():
     params, x = drawn(jax.eval_shape(net.init, KEY)), jnp.ones((3, 2))
     table = explain(params, x, jnp.ones((3, 1)), network=net, key=jax.random.key(1))
     objective = lambda params: jnp.mean((net.apply(params, x, key=jax.random.key(1)) - 1) ** 2)
-    jax.tree.map(np.testing.assert_allclose, table.grads, jax.jit(jax.grad(objective))(params))
+    jax.tree.map(np.testing.assert_allclose, table.grads, quick_jit(jax.grad(objective))(params))
     assert table.layers[0].kinds == ("dense", "relu", "dropout")
     assert "d₁ = m ⊙ a₁" in str(table)
 
@@ -331,7 +332,7 @@ def test_any_function_is_shown_operation_by_operation():
     x, y = drawn(np.zeros((3, 2))), jnp.zeros(3)
     table = explain(params, x, y, network=network)
     objective = lambda params, x: jnp.mean((network(params, x) - y) ** 2)
-    expected = jax.jit(jax.grad(objective, (0, 1)))(params, x)
+    expected = quick_jit(jax.grad(objective, (0, 1)))(params, x)
     found = table.grads, table.x_grad
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), found, expected)
     for formula in (
@@ -368,7 +369,7 @@ def test_modules_of_flax_are_shown():
     network = lambda params, x: module.apply({"params": params}, x)
     table = explain(params, x, jnp.zeros((3, 1)), network=network)
     objective = lambda params: jnp.mean(network(params, x) ** 2)
-    jax.tree.map(np.testing.assert_allclose, table.grads, jax.jit(jax.grad(objective))(params))
+    jax.tree.map(np.testing.assert_allclose, table.grads, quick_jit(jax.grad(objective))(params))
     assert "z₁ = x W₁" in str(table)
     assert "relu" in str(table)
 
@@ -380,7 +381,7 @@ def test_a_loss_may_take_several_outputs():
     contrast = lambda outputs, y: losses.contrastive(*outputs, y)
     table = explain(params, x, same, contrast, network=net)
     objective = lambda params: jnp.mean(contrast(net.apply(params, x), same))
-    jax.tree.map(np.testing.assert_allclose, table.grads, jax.jit(jax.grad(objective))(params))
+    jax.tree.map(np.testing.assert_allclose, table.grads, quick_jit(jax.grad(objective))(params))
 
 
 # The path of a unit

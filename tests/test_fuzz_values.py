@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from harness import quick_jit
 from test_fuzz import adversarial, quick_compilation
 
 from jaxnn import decoding, metrics, networks, optimizers
@@ -98,9 +99,9 @@ def lost(f, *shapes):
     rng, wrong = np.random.default_rng(0), []
     arrays = [adversarial(rng, shape, jnp.float32) for shape in shapes]
     with quick_compilation():
-        found = jax.jit(jax.vmap(f))(*arrays)
+        found = quick_jit(jax.vmap(f))(*arrays)
         with jax.enable_x64(True):
-            truth = jax.jit(jax.vmap(f))(*(a.astype(jnp.float64) for a in arrays))
+            truth = quick_jit(jax.vmap(f))(*(a.astype(jnp.float64) for a in arrays))
     for ours, theirs in zip(*map(jax.tree.leaves, (found, truth)), strict=True):
         top = 0.99 * float(jnp.finfo(jnp.float32).max)
         bad = ~np.isfinite(np.asarray(ours, np.float64)) & (np.abs(np.asarray(theirs)) < top)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen
+from harness import quick_jit
 
 from jaxnn import layers, losses, networks, optimizers, training
 from jaxnn.activations import linear
@@ -22,7 +23,7 @@ def normal(*shape, seed=0):
 
 
 def begun(net):
-    return jax.jit(net.init)(KEY)
+    return quick_jit(net.init)(KEY)
 
 
 class FlaxCNN(linen.Module):
@@ -51,7 +52,7 @@ def test_cnn_is_the_flax_network_of_the_same_parameters():
 def test_batch_statistics_move_only_while_training(net):
     params, state = begun(net)
     x = 3 + normal(6, 8, 8, 1) if "block_0" in params else 3 + normal(6, 4, 4, 1)
-    y, moved = jax.jit(lambda p, s, x: net.apply(p, s, x, train=True))(params, state, x)
+    y, moved = quick_jit(lambda p, s, x: net.apply(p, s, x, train=True))(params, state, x)
     assert y.shape == (6, 2)
     chex.assert_trees_all_equal_shapes(state, moved)
     assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (state, moved)), strict=True))
@@ -76,7 +77,7 @@ def test_a_residual_block_of_zeros_passes_its_input_on():
 def test_padding_does_not_reach_the_output(make, bidirectional):
     net = make(2, 3, 4, layers=2, bidirectional=bidirectional)
     params, xs = begun(net), normal(2, 5, 2)
-    apply = jax.jit(net.apply)
+    apply = quick_jit(net.apply)
     padded = apply(params, xs.at[1, 2:].set(jnp.nan), lengths=jnp.array([5, 2]))
     np.testing.assert_allclose(padded[1], apply(params, xs[1, :2]), rtol=1e-5, atol=1e-6)
     every = make(2, 3, 4, layers=2, bidirectional=bidirectional, every_step=True)
@@ -88,7 +89,7 @@ def test_an_impossible_length_is_nan_under_jit(bidirectional):
     net = networks.gru(2, 3, 4, layers=2, bidirectional=bidirectional)
     params, xs = begun(net), normal(3, 5, 2)
     run = jax.jit(lambda xs, lengths: net.apply(params, xs, lengths=lengths))
-    both = jax.jit(jax.value_and_grad(lambda xs, lengths: run(xs, lengths)[0].sum()))
+    both = quick_jit(jax.value_and_grad(lambda xs, lengths: run(xs, lengths)[0].sum()))
     for wrong in (-1, 6):
         assert jnp.isnan(run(xs, jnp.array([5, wrong, 2]))).all(-1).tolist() == [False, True, False]
         loss, slope = both(xs, jnp.array([wrong, 3, 2]))
@@ -184,7 +185,7 @@ def test_a_generator_learns_where_the_data_are(wasserstein):
     )  # fmt: skip
     data = 4 + 0.5 * normal(256, 1)
 
-    @jax.jit
+    @quick_jit
     def train(key):
         state = start(networks.gan(*nets).init(key))
         return training.run(step, state, data, key=key, epochs=100, batch_size=64)
@@ -202,7 +203,7 @@ def test_the_slope_of_the_discriminator_is_penalized():
     params = begun(networks.gan(*nets))
     params["discriminator"]["dense_0"]["kernel"] = jnp.array([[3.0], [4.0]])
 
-    @jax.jit
+    @quick_jit
     def losses_with(penalties):
         def loss(wasserstein, penalty):
             options = dict(latent=1, wasserstein=wasserstein, penalty=penalty)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen
+from harness import quick_jit
 
 from jaxnn import layers, make_fit, networks, optimizers
 from jaxnn.losses import sparse_categorical_cross_entropy
@@ -20,7 +21,7 @@ RNN = layers.tree_rnn_init(KEY, INPUTS, FEATURES)
 LSTM = layers.tree_lstm_init(KEY, INPUTS, FEATURES)
 ROWS = random.normal(size=(10, INPUTS)).astype(np.float32)
 TABLE = jnp.asarray(ROWS)
-tree_lstm, tree_rnn = jax.jit(layers.tree_lstm), jax.jit(layers.tree_rnn)
+tree_lstm, tree_rnn = quick_jit(layers.tree_lstm), quick_jit(layers.tree_rnn)
 FORK = (7, 1, (8, 2, 3))
 CHAIN = (5, (4, (3, (2, 1))))
 
@@ -84,11 +85,11 @@ def test_equals_plain_recursion(f, params, truth):
 def test_a_chain_is_a_recurrent_network_with_the_same_parameters(f, params, twin):
     ids, tree = pack_trees([CHAIN])
     xs = TABLE[ids]
-    unrolled = jax.jit(linen.RNN(twin).apply)({"params": {"cell": params}}, xs)
+    unrolled = quick_jit(linen.RNN(twin).apply)({"params": {"cell": params}}, xs)
     np.testing.assert_allclose(f(params, xs, tree), unrolled, atol=1e-6)
 
 
-@jax.jit
+@quick_jit
 def pulled_back(params, xs, tree):
     """States, and the cotangents of parameters and inputs where that of every state is one."""
     states, pull = jax.vjp(lambda p, x: layers.tree_rnn(p, x, tree), params, xs)
@@ -119,7 +120,7 @@ def test_no_trees_and_nothing_but_padding_are_defined():
 def test_one_compilation_serves_trees_of_any_shape():
     traces = []
 
-    @jax.jit
+    @quick_jit
     def states(ids, tree):
         traces.append(ids.shape)
         return layers.tree_lstm(LSTM, TABLE[ids], tree)
@@ -131,7 +132,7 @@ def test_one_compilation_serves_trees_of_any_shape():
 
 def test_leading_axes_are_free_and_trees_can_be_vmapped():
     ids, tree = pack_trees([FORK, CHAIN, 3, (1, 2)])
-    f = jax.jit(lambda xs, tree: layers.tree_rnn(RNN, xs, tree))
+    f = quick_jit(lambda xs, tree: layers.tree_rnn(RNN, xs, tree))
     together = f(TABLE[ids], tree)
     one_by_one = jax.vmap(f)(TABLE[ids], tree)
     square = Tree(tree.depths.reshape(2, 2, -1), tree.levels)
@@ -196,9 +197,9 @@ def test_a_wrong_tree_under_jit_gives_nan_and_leaves_the_others_alone():
     def root(params, depths):
         return layers.tree_rnn(params, xs, Tree(depths, 3))[:, -1].sum(-1)
 
-    found = jax.jit(root)(RNN, depths)
+    found = quick_jit(root)(RNN, depths)
     assert jnp.isnan(found).tolist() == [True, False]
-    gradient = jax.jit(jax.grad(lambda p, d: root(p, d)[0]))(RNN, depths)
+    gradient = quick_jit(jax.grad(lambda p, d: root(p, d)[0]))(RNN, depths)
     assert jnp.isnan(gradient["h"]["kernel"]).all()
 
 
@@ -207,10 +208,10 @@ def test_network_reads_the_root_or_every_node():
     sizes = {"vocabulary": 10, "width": 4, "classes": 3, "cell": "tree_rnn"}
     network = networks.recursive_network(**sizes)
     every = networks.recursive_network(**sizes, every_node=True, dropout_rate=0.5)
-    params, apply = jax.jit(network.init)(KEY), jax.jit(every.apply)
+    params, apply = quick_jit(network.init)(KEY), quick_jit(every.apply)
     logits = apply(params, inputs)
     assert logits.shape == (2, 5, 3)
-    np.testing.assert_allclose(logits[:, -1], jax.jit(network.apply)(params, inputs), rtol=1e-5)
+    np.testing.assert_allclose(logits[:, -1], quick_jit(network.apply)(params, inputs), rtol=1e-5)
     assert (apply(params, inputs, key=KEY) != logits).any()
 
 
@@ -220,12 +221,12 @@ def test_network_refuses_what_it_cannot_read():
     with pytest.raises(ValueError, match="classes must be at least 1"):
         networks.recursive_network(10, 4, 0)
     network = networks.recursive_network(8, 4, 3, cell="tree_rnn")
-    params, (ids, tree) = jax.jit(network.init)(KEY), pack_trees([FORK])
+    params, (ids, tree) = quick_jit(network.init)(KEY), pack_trees([FORK])
     with pytest.raises(ValueError, match="ids must be from 0 to 7, got 8"):
         network.apply(params, (ids, tree))
     with pytest.raises(TypeError, match="ids must hold integers"):
         network.apply(params, (ids.astype(float), tree))
-    assert jnp.isnan(jax.jit(network.apply)(params, (ids, tree))).all()
+    assert jnp.isnan(quick_jit(network.apply)(params, (ids, tree))).all()
 
 
 def test_network_learns_what_no_bag_of_nodes_can_tell():
@@ -235,5 +236,5 @@ def test_network_learns_what_no_bag_of_nodes_can_tell():
     network = networks.recursive_network(3, 8, 2)
     loss_fn = supervised(network, sparse_categorical_cross_entropy)
     fit = make_fit(loss_fn, optimizers.adam(0.05), epochs=30, batch_size=16)
-    result = fit(jax.jit(network.init)(KEY), (pack_trees(trees), labels), key=KEY)
+    result = fit(quick_jit(network.init)(KEY), (pack_trees(trees), labels), key=KEY)
     assert result.history["loss"][-1] < 0.05
