@@ -30,6 +30,7 @@ class Operation:
         outputs: numbers of its outputs.
         scopes: the named scopes it stands in, from the outside, and names of opened calls.
         stack: the named scopes in the transformations that JAX wrapped around them.
+        callers: the equations of the opened calls it stands in, from the outside.
     """
 
     eqn: Any
@@ -37,6 +38,7 @@ class Operation:
     outputs: list[int]
     scopes: tuple[str, ...]
     stack: str = ""
+    callers: tuple[Any, ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,7 +125,7 @@ def flatten(closed: core.ClosedJaxpr, opened: Collection[str] = CALLS) -> Progra
     """The operations of a closed jaxpr, calls of these kinds opened."""
     program = Program()
     program.inputs = [_new(program, v.aval) for v in closed.jaxpr.invars]
-    program.outputs = _open(program, closed, program.inputs, (), (), opened)
+    program.outputs = _open(program, closed, program.inputs, (), (), (), opened)
     return program
 
 
@@ -132,7 +134,7 @@ def _new(program, aval) -> int:
     return len(program.avals) - 1
 
 
-def _open(program, closed, inputs, scopes, stacks, opened) -> list[Any]:
+def _open(program, closed, inputs, scopes, stacks, callers, opened) -> list[Any]:
     """Adds the equations of a jaxpr, and returns the numbers of its outputs."""
     jaxpr = closed.jaxpr
     at = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -148,10 +150,11 @@ def _open(program, closed, inputs, scopes, stacks, opened) -> list[Any]:
         called = _called(eqn) if attends or eqn.primitive.name in opened else None
         if called is not None:
             named = (*inside, str(eqn.params.get("name", "")))
-            made = _open(program, called, values, named, around, opened)
+            made = _open(program, called, values, named, around, (*callers, eqn), opened)
         else:
             made = [_new(program, v.aval) for v in eqn.outvars]
-            program.operations.append(Operation(eqn, values, made, inside, "/".join(around)))
+            stack = "/".join(around)
+            program.operations.append(Operation(eqn, values, made, inside, stack, callers))
         at |= dict(zip(eqn.outvars, made, strict=True))
     return [number(v) for v in jaxpr.outvars]
 

@@ -374,6 +374,11 @@ def test_a_rate_beyond_two_over_the_curvature_diverges():
     assert final[1] < 1e-10, "the rate 1 / curvature arrives at once"
     assert final[2] < final[0] < 5 < final[3]
     assert np.isinf(final[4])
+    none = learning_rate_range(
+        loss_fn, optax.sgd, {"w": jnp.ones(1)}, jnp.ones(4), key=KEY, batch_size=2,
+        rates=[1e9, 1e8], steps=30,
+    )  # fmt: skip
+    assert np.isnan(none["best"]), "the best of none"
 
 
 # Attribution
@@ -452,6 +457,10 @@ BAD = [
     (
         ValueError,
         lambda: learning_rate_range(LOSS, optax.sgd, PARAMS, X, key=KEY, batch_size=0),
+    ),
+    (
+        ValueError,
+        lambda: learning_rate_range(LOSS, optax.sgd, PARAMS, (X, Y[1:]), key=KEY, batch_size=1),
     ),
     (TypeError, lambda: saliency(3, X)),  # pyright: ignore
     (TypeError, lambda: saliency(same, jnp.ones((2, 2), int))),

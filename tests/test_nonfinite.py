@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxnn import diagnostics, layers, losses, networks, optimizers, training
@@ -53,7 +54,7 @@ def test_what_was_given_or_comes_to_nothing_is_not_reported():
     assert find(lambda x: softmax(jnp.where(mask, x, -jnp.inf)), jnp.ones(2)) is None
     assert find(lambda x: jnp.where(x > 0, x, 1 / x), jnp.zeros(2)) is not None
     assert find(lambda x: jnp.where(x > 0, 1 / x, 0), jnp.zeros(2)) is not None  # its gradient
-    assert find(lambda x: jnp.full(2, jnp.nan).at[0].set(x), jnp.array(1.0)) is None
+    assert find(lambda x: (x, jnp.full(2, jnp.nan)), jnp.array(1.0)) is None
     emptied = find(lambda x: jax.nn.softmax(x + jnp.full(2, -jnp.inf)), jnp.ones(2))
     assert (emptied.kind, emptied.operation) == ("NaN", "sub")
     held = find(lambda x, name: jnp.sin(x["a"]), {"a": jnp.array([0.0, jnp.nan])}, name="n")
@@ -62,6 +63,62 @@ def test_what_was_given_or_comes_to_nothing_is_not_reported():
     assert str(held) == f"NaN was given as an input: inputs/0/a, {held.operands[0]}"
     beyond = find(lambda x: 2 * x, jnp.array([1.0, jnp.inf]))
     assert (beyond.kind, beyond.operation, beyond.source) == ("infinity", "input", "inputs/0")
+
+
+def test_a_wrong_label_is_followed_to_the_loss_that_answers_it():
+    net = networks.mlp([1, 2, 2])
+    labels = jnp.zeros(12, int).at[7].set(5)
+    loss = lambda params, x, y: losses.sparse_categorical_cross_entropy(net.apply(params, x), y)
+    params = net.init(KEY)
+    found = find(loss, params, X, labels)
+    assert where(found) == ("NaN", "", "select_n", False)
+    assert "losses" in found.source
+    assert found.operands[1] == "a constant, float32[12], 12 of 12 not finite"
+    assert find(loss, params, X, 0 * labels) is None
+    fit = training.make_fit(
+        training.supervised(net, losses.sparse_categorical_cross_entropy),
+        optimizers.adam(0.1), epochs=2, batch_size=3,
+    )  # fmt: skip
+    inside = find(fit, params, (X, labels), key=KEY)
+    assert where(inside) == where(found)
+    assert inside.step is not None
+    table = layers.embedding_init(KEY, 5, 3)
+    outside = find(lambda i: layers.embedding(table, i).sum(), jnp.array([7]))
+    assert where(outside) == ("NaN", "embedding", "select_n", False)
+
+
+def test_names_what_first_applied_captured_data():
+    data = jnp.array([1.0, jnp.nan, 2.0])
+    found = find(lambda w: (w * data).sum(), jnp.ones(3))
+    assert where(found) == ("NaN", "", "mul", False)
+    assert found.operands[1] == "a constant, float32[3] from 1 to 2, 1 of 3 not finite"
+    scanned = find(lambda w: jax.lax.scan(lambda c, t: (c + t, c), w, data)[0], jnp.ones(()))
+    assert (scanned.operation, scanned.loops[0].index) == ("add", 1)
+    looked_up = lambda w: jax.lax.fori_loop(0, w.astype(int) + 2, lambda i, c: c + data[i], w)
+    assert find(looked_up, jnp.ones(())).loops[0].index == 1
+    branch = lambda w: jax.lax.cond(w > 0, lambda w: w + data.sum(), lambda w: w, w)
+    assert find(branch, jnp.ones(())).operation in ("add", "reduce_sum")
+    assert find(branch, -jnp.ones(())) is None
+    most = find(lambda x: jnp.max(x, initial=-jnp.inf, where=x > 5), jnp.ones(3))
+    assert where(most) == ("infinity", "", "select_n", False)
+    assert "test_nonfinite.py" in most.source
+
+
+def test_what_an_optimizer_does_is_of_no_layer_and_no_pass():
+    params, x = layers.dense_init(KEY, 3, 2), jnp.ones((12, 3))
+    descent = optimizers.gradient_descent(1e38)
+
+    def step(params):
+        grads = jax.grad(lambda params: layers.dense(params, x).sum())(params)
+        return descent.update(grads, descent.init(params), params)[0]
+
+    found = find(step, params)
+    assert (*where(found), found.update) == ("infinity", "", "mul", False, True)
+    assert "in `mul`, update\n" in str(found)
+    broken = optax.stateless(lambda grads, _: jax.tree.map(lambda g: g * 0 / 0, grads))
+    fit = fit_of(lambda w, batch: (w * batch).sum(), optax.chain(broken, optax.scale(-0.1)))
+    found = find(fit, jnp.array(1.0), X, key=KEY)
+    assert (*where(found), found.update, found.step) == ("NaN", "", "div", False, True, 0)
 
 
 def test_looks_into_loops_and_branches():

@@ -32,6 +32,7 @@ class Repeated:
         body: `body(*constants, *carry, *slices) -> (*carry, *slices)`.
         proceed: `proceed(carry)`, whether a `while` goes on.
         length: of a `scan`.
+        trusted: inputs of the body that pass for finite, see `origins`.
     """
 
     name: str
@@ -42,10 +43,11 @@ class Repeated:
     length: int | None
     reverse: bool
     proceed: Any
+    trusted: set | None
 
     @classmethod
-    def of(cls, operation: Operation, values: list):
-        """The loop of an operation, with the values of its operands."""
+    def of(cls, operation: Operation, values: list, trusted: list | None = None):
+        """The loop of an operation, with the values of its operands and which are trusted."""
         params = operation.eqn.params
         innermost = (layers(operation.scope) or [""])[-1]
         name = innermost if innermost in LOOPS_OF_RUN else operation.name
@@ -56,7 +58,8 @@ class Repeated:
             own = values[split:]
             constants, carry = own[: params["body_nconsts"]], own[params["body_nconsts"] :]
             body = flatten(params["body_jaxpr"], operation.scope)
-            return cls(name, body, constants, carry, [], None, False, proceed)
+            kept = trusted and _kept(body, trusted[split:], len(constants), len(own))
+            return cls(name, body, constants, carry, [], None, False, proceed, kept)
         # What is cut into slices has one axis more than the body sees.
         body = params["jaxpr"]
         rank = lambda variables: [len(variable.aval.shape) for variable in variables]
@@ -66,9 +69,10 @@ class Repeated:
         carried = sum(a == b for a, b in outs)
         end = len(values) - cut
         start = end - carried
+        body = flatten(body, operation.scope)
         return cls(
-            name, flatten(body, operation.scope), values[:start], values[start:end], values[end:],
-            params["length"], params["reverse"], lambda carry: True,
+            name, body, values[:start], values[start:end], values[end:], params["length"],
+            params["reverse"], lambda carry: True, trusted and _kept(body, trusted, start, end),
         )  # fmt: skip
 
     def suspects(self) -> Iterator[Iteration]:
@@ -79,7 +83,7 @@ class Repeated:
             stop, after, rows = advance(carry, start, start + CHUNK)
             stop, rows = int(stop), np.asarray(rows)
             for i in range(start, stop):
-                if origins(self.body, rows[i - start]):
+                if origins(self.body, rows[i - start], self.trusted):
                     _, before, _ = advance(carry, start, i)
                     index = self._place(i)
                     yield Iteration(index, self._arguments(before, index), rows[i - start])
@@ -122,3 +126,9 @@ class Repeated:
         first = jnp.asarray(start), list(carry), rows, jnp.array(True)
         i, carry, rows, _ = jax.lax.while_loop(going, step, first)
         return i, carry, rows
+
+
+def _kept(body, trusted, start, end):
+    """Inputs of a body whose operands are trusted, except a carry, which changes."""
+    both = zip(body.inputs, trusted, strict=True)
+    return {n for i, (n, yes) in enumerate(both) if yes and not start <= i < end}

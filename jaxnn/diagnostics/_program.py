@@ -19,6 +19,8 @@ from jaxnn._program import bind
 
 # Operations whose entries are those of their operand: they need no looking at.
 MOVES = {"broadcast_in_dim", "copy", "neg", "reshape", "squeeze", "stop_gradient", "transpose"}
+# The scope of optimizers in `training.gradient_step`.
+UPDATE = "update"
 # What an array holds, from good to bad.
 FINITE, INFINITE, NAN = 0, 1, 2
 
@@ -31,6 +33,7 @@ class Operation:
     operands: tuple[int, ...]
     results: tuple[int, ...]
     scope: str
+    callers: tuple[Any, ...]
 
     @property
     def name(self):
@@ -91,9 +94,12 @@ def flatten(closed: ClosedJaxpr, scope: str = "") -> Program:
         return place
 
     operations = [
-        Operation(op.eqn, tuple(map(number, op.inputs)), tuple(op.outputs), joined(scope, op.stack))
+        Operation(
+            op.eqn, tuple(map(number, op.inputs)), tuple(op.outputs), joined(scope, op.stack),
+            op.callers,
+        )
         for op in opened.operations
-    ]
+    ]  # fmt: skip
     outputs = tuple(map(number, opened.outputs))
     size = len(opened.avals) + len(constants)
     return Program(tuple(opened.inputs), constants, operations, outputs, size, scope)
@@ -115,32 +121,43 @@ def layers(scope: str) -> list[str]:
 
 
 def nearest_scope(program: Program, operation: Operation) -> str:
-    """The scope of the operation, or of the last one that has any among those it depends on."""
+    """The scope of the operation, or of the last one that has any among those it depends on.
+
+    What works on gradients without being of the backward pass itself is of an update.
+    """
     wanted = set(operation.results)
     for other in reversed(program.operations):
         if wanted & set(other.results):
+            if is_backward(other.scope) and not is_backward(operation.scope):
+                return UPDATE
             if len(layers(other.scope)) > len(layers(program.scope)):
                 return other.scope
             wanted |= set(other.operands)
     return operation.scope
 
 
-def source(eqn) -> str:
+def source(operation: Operation) -> str:
     """`file:line (function)`, the innermost that is not JAX's own."""
-    traceback = eqn.source_info.traceback
     home = str(Path(jax.__file__).parent)
-    for frame in traceback.frames if traceback else ():
-        if not frame.file_name.startswith((home, "<")):
-            return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
+    # What JAX traced once, such as `jnp.where`, remembers no line of ours; its call does.
+    for eqn in (operation.eqn, *reversed(operation.callers)):
+        traceback = eqn.source_info.traceback
+        for frame in traceback.frames if traceback else ():
+            if not frame.file_name.startswith((home, "<")):
+                return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
     return "unknown source"
 
 
-def origins(program: Program, codes: np.ndarray) -> list[Operation]:
+def origins(program: Program, codes: np.ndarray, trusted: set | None = None) -> list[Operation]:
     """Operations at which what is not finite in the outputs may have begun, in their order.
 
     Such an operation makes what is not finite of finite operands; or NaN of infinities that
-    were given, as in a mask, rather than made. What is merely passed on is no beginning.
+    were given, as in a mask, rather than made. What is merely passed on is no beginning, and
+    what is given none either: unless inputs are `trusted`, which then pass for finite as
+    constants do, so that what first applies them is found.
     """
+    if trusted is not None:
+        codes = np.where(np.isin(np.arange(program.size), [*held(program, trusted)]), FINITE, codes)
     given = {i: bool(codes[i]) for i in (*program.inputs, *program.constants)}
     begun = set()
     for operation in program.operations:
@@ -153,6 +170,16 @@ def origins(program: Program, codes: np.ndarray) -> list[Operation]:
             given[i] = bool(codes[i]) and passed and i not in made
     wanted = ancestors(program, codes)
     return [o for o in program.operations if o.results in begun and wanted & set(o.results)]
+
+
+def held(program: Program, trusted: set) -> set[int]:
+    """Variables that are constants or trusted inputs, moved or not."""
+    found = {*program.constants, *trusted}
+    for operation in program.operations:
+        moves = operation.name in MOVES or operation.name == "convert_element_type"
+        if moves and operation.operands[0] in found:
+            found |= set(operation.results)
+    return found
 
 
 def _is_new(operation, result, codes, bad):

@@ -12,6 +12,7 @@ from jax import Array
 from jaxnn import _checks, _units
 from jaxnn.diagnostics.gradients import _arguments, _loss
 from jaxnn.training import TrainState, gradient_step
+from jaxnn.training._checked import examples_of
 
 __all__ = ["learning_rate_range", "loss_landscape"]
 
@@ -135,10 +136,10 @@ def learning_rate_range(
 
     Returns:
         `"rates"` `[rates]`, `"loss"` `[rates, steps]` of every step, `"final"` `[rates]`, and
-        `"best"`, the rate whose final loss is lowest.
+        `"best"`, the rate whose final loss is lowest, NaN where all of them diverged.
 
     Raises:
-        ValueError: if a count is not positive.
+        ValueError: if a count is not positive, or the arrays of the data differ in length.
         TypeError: if `loss_fn` or `optimizer` is not a function.
 
     Example:
@@ -159,7 +160,7 @@ def learning_rate_range(
     _checks.function("learning_rate_range", loss_fn=loss_fn, optimizer=optimizer)
     _checks.sizes("learning_rate_range", batch_size=batch_size, steps=steps)
     rates = jnp.asarray(np.logspace(-5, 1, 31) if rates is None else rates, jnp.float32)
-    examples = len(jax.tree.leaves(data)[0])
+    examples = examples_of("learning_rate_range", data, 1)
 
     def train(rate, params, data, key):
         made = optimizer(rate)
@@ -179,4 +180,5 @@ def learning_rate_range(
     )
     final = loss[:, -max(steps // 5, 1) :].mean(1)
     final = jnp.where(jnp.isfinite(loss).all(1), final, jnp.inf)
-    return {"rates": rates, "loss": loss, "final": final, "best": rates[final.argmin()]}
+    best = jnp.where(jnp.isfinite(final).any(), rates[final.argmin()], jnp.nan)
+    return {"rates": rates, "loss": loss, "final": final, "best": best}

@@ -41,6 +41,7 @@ class NonFinite:
             between layers, those of the layer it was applied to; empty where there is none.
         operation: the primitive of JAX, such as `log`; `input` for an input that held it.
         backward: whether it belongs to the backward pass, and the forward pass is clean.
+        update: whether it belongs to neither, but to an optimizer or what else uses gradients.
         source: file, line and function; the path of an input that held it.
         loops: the loops it happened in, the outermost first.
         operands: what the operation was applied to, in words.
@@ -50,6 +51,7 @@ class NonFinite:
     layer: str
     operation: str
     backward: bool
+    update: bool
     source: str
     loops: tuple[Loop, ...]
     operands: tuple[str, ...]
@@ -64,8 +66,8 @@ class NonFinite:
 
     def __str__(self) -> str:
         """One readable paragraph."""
-        half = "backward" if self.backward else "forward"
-        text = f"{self.kind} began in `{self.operation}`, {half} pass"
+        part = "backward pass" if self.backward else "update" if self.update else "forward pass"
+        text = f"{self.kind} began in `{self.operation}`, {part}"
         if self.operation == "input":
             return f"{self.kind} was given as an input: {self.source}, {self.operands[0]}"
         if self.layer:
@@ -83,9 +85,11 @@ def first_nonfinite(f: Callable, *inputs: Any, **options: Any) -> NonFinite | No
 
     The program of `f` is traced, and each of its operations watched. The first is reported
     that made something which is not finite out of what was, and from which it reached an
-    output. Infinities of a mask that come to nothing are left alone, and so are constants, such
-    as the NaN that a run writes for epochs it leaves out. If all outputs are finite, the
-    gradient of their sum is looked at in the same way.
+    output; if there is none, an input that was not finite; if there is none, the first that
+    applied a constant which is not: data that `f` captured, or the NaN by which a loss answers
+    a wrong label. Infinities of a mask that come to nothing are left alone, and so is the NaN
+    that a run writes for epochs it leaves out. If all outputs are finite, the gradient of
+    their sum is looked at in the same way.
 
     A training run is a program like any other. Of its loops, the first iteration that goes
     wrong is found by running them once more, compiled; then that one alone is taken apart.
@@ -155,16 +159,19 @@ def _search(program, arrays, names, backward=False):
     """Looks at a whole program; `backward` if its outputs are a gradient."""
     _, codes = jax.jit(program.watch)(arrays)
     codes = np.asarray(codes)
+    if not codes[list(program.outputs)].any():
+        return None
     found = _within(program, arrays, codes, (), backward)
     if found:
         return found
     reached = _program.ancestors(program, codes)
     given = [(-codes[i], k) for k, i in enumerate(program.inputs) if i in reached]
     if not given:
-        return None
+        return _within(program, arrays, codes, (), backward, trusted=set())
     worst, first = min(given)
+    array = arrays[first]
     return NonFinite(
-        _kind(-worst), "", "input", False, names[first], (), (_described(arrays[first]),)
+        _kind(-worst), "", "input", False, False, names[first], (), (_described(array),)
     )
 
 
@@ -172,22 +179,29 @@ def _kind(code):
     return "NaN" if code == _program.NAN else "infinity"
 
 
-def _within(program: Program, args, codes, loops, backward) -> NonFinite | None:
-    """The first beginning in a program that ran on `args` and held `codes`."""
-    for operation in _program.origins(program, codes):
+def _within(program: Program, args, codes, loops, backward, trusted=None) -> NonFinite | None:
+    """The first beginning in a program that ran on `args` and held `codes`.
+
+    With `trusted` inputs, see `origins`, constants count as beginnings.
+    """
+    known = set() if trusted is None else _program.held(program, trusted)
+    for operation in _program.origins(program, codes, trusted):
         values = jax.jit(lambda args, o=operation: _operands(program, args, o))(args)
         back = backward or _program.only_backward(program, codes, operation)
+        passed = None if trusted is None else [i in known for i in operation.operands]
         if operation.name == "cond":
             branches = operation.eqn.params["branches"]
             taken = branches[int(np.clip(values[0], 0, len(branches) - 1))]
             inner = flatten(taken, operation.scope)
             _, inside = jax.jit(inner.watch)(values[1:])
-            found = _within(inner, values[1:], np.asarray(inside), loops, back)
+            both = zip(inner.inputs, passed[1:], strict=True) if passed else ()
+            kept = None if passed is None else {n for n, yes in both if yes}
+            found = _within(inner, values[1:], np.asarray(inside), loops, back, kept)
         elif operation.name in ("scan", "while"):
-            found = _in_loop(Repeated.of(operation, values), loops, back)
+            found = _in_loop(Repeated.of(operation, values, passed), loops, back)
         else:
             worst = max(codes[i] for i in operation.results)
-            found = _report(program, operation, worst, values, loops, back)
+            found = _report(program, operation, worst, values, loops, back, passed)
         if found:
             return found
     return None
@@ -201,23 +215,30 @@ def _operands(program, args, operation):
 def _in_loop(repeated: Repeated, loops, backward):
     for iteration in repeated.suspects():
         here = (*loops, Loop(repeated.name, iteration.index, repeated.length))
-        found = _within(repeated.body, iteration.args, iteration.codes, here, backward)
+        found = _within(
+            repeated.body, iteration.args, iteration.codes, here, backward, repeated.trusted
+        )
         if found:
             return found
     return None
 
 
-def _report(program, operation: Operation, worst, values, loops, backward):
+def _report(program, operation: Operation, worst, values, loops, backward, constant=None):
     around = {loop.name for loop in loops}
     path = _program.layers(_program.nearest_scope(program, operation))
+    update = not backward and _program.UPDATE in path
     return NonFinite(
         kind=_kind(worst),
-        layer="/".join(part for part in path if part not in around),
+        layer="/".join(part for part in path if part not in around | {_program.UPDATE}),
         operation=operation.name,
         backward=backward,
-        source=_program.source(operation.eqn),
+        update=update,
+        source=_program.source(operation),
         loops=loops,
-        operands=tuple(_described(value) for value in values),
+        operands=tuple(
+            "a constant, " * bool(constant and constant[i]) + _described(value)
+            for i, value in enumerate(values)
+        ),
     )
 
 

@@ -143,8 +143,9 @@ def gradient_step(
 
         (loss, aux), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         metrics, statistics = aux if has_state else (aux, state.statistics)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        with jax.named_scope("update"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, statistics), {"loss": loss, **metrics}
 
     return step
