@@ -58,7 +58,8 @@ class Repeated:
             own = values[split:]
             constants, carry = own[: params["body_nconsts"]], own[params["body_nconsts"] :]
             body = flatten(params["body_jaxpr"], operation.scope)
-            kept = trusted and _kept(body, trusted[split:], len(constants), len(own))
+            trusted = None if trusted is None else trusted[split:]
+            kept = _kept(body, trusted, len(constants), len(own))
             return cls(name, body, constants, carry, [], None, False, proceed, kept)
         # What is cut into slices has one axis more than the body sees.
         body = params["jaxpr"]
@@ -72,7 +73,7 @@ class Repeated:
         body = flatten(body, operation.scope)
         return cls(
             name, body, values[:start], values[start:end], values[end:], params["length"],
-            params["reverse"], lambda carry: True, trusted and _kept(body, trusted, start, end),
+            params["reverse"], lambda carry: True, _kept(body, trusted, start, end),
         )  # fmt: skip
 
     def suspects(self) -> Iterator[Iteration]:
@@ -130,5 +131,7 @@ class Repeated:
 
 def _kept(body, trusted, start, end):
     """Inputs of a body whose operands are trusted, except a carry, which changes."""
+    if trusted is None:
+        return None
     both = zip(body.inputs, trusted, strict=True)
     return {n for i, (n, yes) in enumerate(both) if yes and not start <= i < end}
