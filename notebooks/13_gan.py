@@ -72,6 +72,8 @@ plt.show()
 # | $f$ | $[n]$ | a critic: a score without a sigmoid |
 # | $U$, $b$, $v$ | $[d, h]$, $[h]$, $[h]$ | weights of the critic of step 12, with $h$ units |
 # | $\theta, \psi$ | $[\,]$ | the two numbers of the smallest game |
+# | $\eta$, $\gamma$ | $[\,]$ | learning rate; strength of the penalty |
+# | $\phi$ | any | the parameters of the generator |
 #
 # ## Derivation
 #
@@ -135,7 +137,8 @@ plt.show()
 # 1$. No rate is small enough.
 #
 # **10.** In turn: the matrix is $\begin{pmatrix} 1 - \eta^2 & \eta \\ -\eta & 1 \end{pmatrix}$. Its
-# determinant is 1 and, for $\eta < 2$, its eigenvalues are complex: both of size exactly 1.
+# determinant is 1 and, for $\eta < 2$, its eigenvalues are complex: both of size exactly 1. (The
+# circle is a little oval, so that single steps bring it nearer and farther.)
 #
 # **11.** Punish the critic's slope with $\frac{\gamma}{2} \psi^2$: $\dot\psi = -\theta -
 # \gamma\psi$. A rotation with friction. The determinant of the step is $1 - \eta\gamma + \eta^2$,
@@ -210,7 +213,7 @@ for name, rule, size in (
         jax.jacobian(lambda s, rule=rule: jnp.stack(rule(s[0], s[1], 0.2)))(jnp.ones(2))
     )
     found = np.abs(np.linalg.eigvals(matrix))
-    print(f"{name:15} each step makes the distance {found[0]:.4f} times as large")
+    print(f"{name:15} over many steps, the distance grows {found[0]:.4f} times per step")
     assert np.allclose(found, size)
 
 # %% [markdown]
