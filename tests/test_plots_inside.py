@@ -37,8 +37,14 @@ DEAD = {
 }
 EPOCHS = np.array([1.0, 0.5, 0.25, np.nan])
 RECORDED = {
-    name: {"position": np.full(4, i), "gradient_norm": EPOCHS * 10.0**i, "dead": 0 * EPOCHS}
+    name: {"position": i + 0 * EPOCHS, "gradient_norm": EPOCHS * 10.0**i, "dead": 0 * EPOCHS}
     for i, name in enumerate("abc")
+}
+VANISHED = {name: {"gradient_norm": [2.0 * i, 1.0, 0.0, 0.0]} for i, name in enumerate("ab", 1)}
+DIVERGED = {
+    "a": {"gradient_norm": [1.0, 10.0, np.inf, np.nan]},
+    "b": {"gradient_norm": [1.0, -1.0, np.nan, np.nan]},
+    "c": {"update_ratio": [1.0, 1.0, 1.0, 1.0]},
 }
 AT = np.linspace(-1, 1, 9)
 BOWL = 0.01 + AT[:, None] ** 2 + 4 * AT**2
@@ -58,6 +64,8 @@ PICTURES = {
     "flow": lambda ax=None: plots.gradient_flow(FLOW, ax),
     "dead": lambda ax=None: plots.gradient_flow(DEAD, ax),
     "recorded": lambda ax=None: plots.gradient_flow(RECORDED, ax),
+    "vanished": lambda ax=None: plots.gradient_flow(VANISHED, ax),
+    "diverged": lambda ax=None: plots.gradient_flow(DIVERGED, ax),
     "plane": lambda ax=None: plots.loss_landscape({"coordinates": AT, "loss": BOWL}, ax),
     "line": lambda ax=None: plots.loss_landscape({"coordinates": AT, "loss": AT**2}, ax),
     "rates": lambda ax=None: plots.learning_rate_range(RATES, ax),
@@ -143,14 +151,53 @@ def test_a_recorded_flow_is_a_line_per_layer_over_the_epochs():
     assert ax.get_ylabel() == "gradient norm"
     assert legend(ax) == ["a", "b", "c"]
     for i, line in enumerate(ax.lines):
-        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
-        np.testing.assert_array_equal(line.get_ydata(), EPOCHS * 10.0**i)
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3], "what early stopping left out")
+        np.testing.assert_array_equal(line.get_ydata(), EPOCHS[:3] * 10.0**i)
     first, _, last = (line.get_color() for line in ax.lines)
     np.testing.assert_allclose(first, to_rgb(plots.COLORS[0]))
     np.testing.assert_allclose(last, to_rgb(plots.COLORS[1]))
     assert len({line.get_marker() for line in ax.lines}) == 3
     members = {n: {k: np.stack([v, v, 9 * v]) for k, v in e.items()} for n, e in RECORDED.items()}
-    np.testing.assert_array_equal(plots.gradient_flow(members).lines[0].get_ydata(), EPOCHS)
+    line = plots.gradient_flow(members).lines[0]
+    np.testing.assert_array_equal(line.get_ydata(), EPOCHS[:3])
+
+
+def marks(ax, shape):
+    """Where the marks of one shape stand, line by line, each at a height of its own."""
+    lines = [line for line in ax.lines if line.get_linestyle() == "None" and line.get_xdata().size]
+    drawn = [line for line in lines if shape in (line.get_marker(), line.get_fillstyle())]
+    assert len({line.get_ydata()[0] for line in drawn}) == len(drawn)
+    return [line.get_xdata().tolist() for line in drawn]
+
+
+def test_epochs_without_a_place_on_the_axis_are_marked():
+    ax = plots.gradient_flow(VANISHED)
+    assert marks(ax, "none") == [[3, 4], [3, 4]]
+    assert legend(ax) == ["a", "b", "open mark: zero"]
+    assert ax.get_xlim()[1] > 4
+    ax = plots.gradient_flow(DIVERGED)
+    assert (marks(ax, "none"), marks(ax, "x")) == ([[2]], [[3, 4], [3, 4]])
+    assert legend(ax) == ["a", "b", "open mark: zero or below", "not finite"]
+    assert ax.get_xlim()[1] > 4
+    assert not ax.texts
+    sparse = {"a": {"gradient_norm": np.where(np.arange(30) % 7 == 3, 1.0, 0.0)}}
+    points = plots.gradient_flow(sparse).lines[0].get_markevery()
+    assert {3, 10, 17, 24} <= set(points), "no line shows a point between two gaps"
+
+
+def test_layers_that_are_not_finite_are_marked_and_those_without_an_entry_are_not():
+    flow = {"a": {"gradient_norm": np.nan}, "b": {"gradient_norm": 1.0}, "c": {"dead": 0.1}}
+    ax = plots.gradient_flow(flow | {"d": {"gradient_norm": np.inf}})
+    assert marks(ax, "x") == [[0, 3]]
+    assert legend(ax) == ["gradient norm", "not finite"]
+    for lost in ({"a": flow["a"]}, {"a": {"gradient_norm": [np.nan, np.inf]}}):
+        assert [text.get_text() for text in plots.gradient_flow(lost).texts] == ["no finite values"]
+
+
+def test_an_animation_shows_the_epochs_that_diverged():
+    animation = plots.animate_gradient_flow(DIVERGED)
+    assert animation.to_jshtml().count("data:image/png") == 4
+    assert marks(animation._fig.axes[0], "x") == [[0, 1]]
 
 
 def test_an_animation_moves_through_the_epochs_that_ran(tmp_path):
