@@ -11,6 +11,7 @@ from pictures import (
     check_uncovered,
     figure_of,
     legend,
+    luminance,
     tidy,  # noqa: F401
 )
 
@@ -230,6 +231,29 @@ def test_a_plane_is_drawn_with_its_first_direction_across():
     assert lowest[0] > lowest[1], "the bowl is steeper along the second direction"
     (cross,) = ax.lines
     assert (cross.get_xdata(), cross.get_ydata()) == (0, 0)
+
+
+def test_levels_of_equal_factors_have_shades_evenly_apart():
+    steep = 0.01 + 10 * AT[:, None] ** 2 + AT**2
+    for loss in (steep, 1e-3 * steep, steep - 1, steep - 0.01):
+        ax = plots.loss_landscape({"coordinates": AT, "loss": loss})
+        fill = next(c for c in ax.collections if c.get_cmap().name.startswith("jaxnn"))
+        levels = fill.levels
+        light = [luminance(fill.to_rgba(level)) for level in (levels[1:] + levels[:-1]) / 2]
+        steps = np.diff(light)
+        assert steps.min() > 0.02, "bands of one shade"
+        logarithmic = loss.min() > 0
+        apart = np.diff(np.log(levels) if logarithmic else levels)
+        np.testing.assert_allclose(apart, apart[0])
+
+
+def test_the_scale_of_a_landscape_tells_its_levels_apart():
+    for loss in (BOWL, 1 + 1e-5 * BOWL, 1e20 + 0 * BOWL, 1 + 1e-16 * BOWL, BOWL - 3):
+        ax = plots.loss_landscape({"coordinates": AT, "loss": loss})
+        fill = next(c for c in ax.collections if c.get_cmap().name.startswith("jaxnn"))
+        written = [label.get_text() for label in fill.colorbar.ax.get_yticklabels()]
+        assert len(set(written)) == 5
+        assert not fill.colorbar.ax.yaxis.get_minorticklocs().size
 
 
 def test_losses_that_are_flat_negative_or_not_finite_are_drawn():
