@@ -6,6 +6,7 @@ import pytest
 from matplotlib.collections import PatchCollection, PathCollection
 from matplotlib.colors import to_rgb
 from pictures import (
+    check_fitting,
     check_legible,
     check_placed,
     check_uncovered,
@@ -47,6 +48,10 @@ DIVERGED = {
     "b": {"gradient_norm": [1.0, -1.0, np.nan, np.nan]},
     "c": {"update_ratio": [1.0, 1.0, 1.0, 1.0]},
 }
+LONG = {
+    f"encoder/block_{i}/attention/very_long_projection_name/query": FLOW[f"dense_{i}"]
+    for i in range(11)
+}
 AT = np.linspace(-1, 1, 9)
 BOWL = 0.01 + AT[:, None] ** 2 + 4 * AT**2
 RATES = {
@@ -65,6 +70,8 @@ PICTURES = {
     "flow": lambda ax=None: plots.gradient_flow(FLOW, ax),
     "dead": lambda ax=None: plots.gradient_flow(DEAD, ax),
     "recorded": lambda ax=None: plots.gradient_flow(RECORDED, ax),
+    "five": lambda ax=None: plots.gradient_flow({name: FLOW[name] for name in NAMES[:5]}, ax),
+    "long": lambda ax=None: plots.gradient_flow(LONG, ax),
     "vanished": lambda ax=None: plots.gradient_flow(VANISHED, ax),
     "diverged": lambda ax=None: plots.gradient_flow(DIVERGED, ax),
     "plane": lambda ax=None: plots.loss_landscape({"coordinates": AT, "loss": BOWL}, ax),
@@ -73,6 +80,8 @@ PICTURES = {
     "filters": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 1, 8)), ax),
     "colours": lambda ax=None: plots.filters(RNG.normal(size=(5, 5, 3, 7)), ax),
     "channels": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 4, 6)), ax),
+    "few": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 2, 4)), ax),
+    "tall": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 64, 2)), ax),
     "maps": lambda ax=None: plots.feature_maps(RNG.normal(size=(6, 8, 12)), ax),
     "head": lambda ax=None: plots.attention(WEIGHTS[0], WORDS, ax),
     "saliency": lambda ax=None: plots.saliency(RNG.normal(size=(8, 8)), IMAGE, ax),
@@ -80,6 +89,7 @@ PICTURES = {
     "som": lambda ax=None: plots.som(GRID, ax, hits=HITS),
     "hexagons": lambda ax=None: plots.som(GRID, ax, hits=HITS, hexagonal=True),
     "latent": lambda ax=None: plots.latent_space(POINTS, np.arange(60) % 8, ax),
+    "crowd": lambda ax=None: plots.latent_space(POINTS, np.arange(60) % 18, ax),
 }
 SHEETS = {
     "heads": lambda: plots.attention(WEIGHTS, WORDS),
@@ -105,6 +115,11 @@ def test_no_text_is_cut_off_or_covered_by_another(draw):
 @every_picture
 def test_a_picture_goes_into_given_axes(draw):
     check_placed(draw)
+
+
+@every_picture
+def test_a_picture_keeps_to_the_place_of_its_axes(draw):
+    check_fitting(draw)
 
 
 @every_sheet
@@ -218,6 +233,21 @@ def test_an_animation_moves_through_the_epochs_that_ran(tmp_path):
     ax = animation._fig.axes[0]
     assert ax.get_xlabel() == "layer, epoch 3"
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.25, 2.5, 25])
+
+
+def test_long_names_of_layers_lose_their_middle_and_stay_apart():
+    ax = plots.gradient_flow(LONG)
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert len(set(names)) == 11
+    assert max(map(len, names)) <= 20
+    assert all(f"block_{i}" in name and "…" in name for i, name in enumerate(names))
+    figure_of(ax).canvas.draw()
+    width, height = ax.get_window_extent().size / ax.figure.dpi
+    assert width > 3
+    assert height > 1.5
+    twins = {f"{'x' * 30}{i}{'x' * 30}": {"gradient_norm": 1.0} for i in range(3)}
+    names = [tick.get_text() for tick in plots.gradient_flow(twins).get_xticklabels()]
+    assert len(set(names)) == 3
 
 
 # Surfaces
@@ -392,6 +422,17 @@ def test_classes_in_a_latent_space_differ_in_colour_and_form():
     assert len(looks) == 8
     assert legend(ax) == [str(k) for k in range(8)]
     assert plots.latent_space(POINTS).get_legend() is None
+    assert plots.latent_space(POINTS[:0], labels[:0]).get_legend() is None
+
+
+@pytest.mark.parametrize("count", [26, 60])
+def test_many_classes_leave_room_for_their_points(count):
+    names = [f"class {k:02}" for k in range(count)]
+    ax = plots.latent_space(RNG.normal(size=(count, 2)), names)
+    check_uncovered(lambda: ax)
+    assert legend(ax) == names
+    assert ax.get_window_extent().width > 2.4 * ax.figure.dpi
+    assert ax.get_window_extent().height > 2.4 * ax.figure.dpi
 
 
 # Errors

@@ -1,9 +1,13 @@
 """The one quiet style of every picture: colours, ink, figures, axes and legends."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.legend import Legend
+from matplotlib.transforms import Bbox
 
 # Okabe and Ito, "Color universal design", 2008; without their black, which vanishes
 # on a dark page, and their yellow, which does on a white one.
@@ -43,23 +47,75 @@ def quiet(ax: Axes) -> Axes:
     return ax
 
 
-def legend(ax, *, dots: float | None = None, **place) -> None:
+def legend(ax, *, dots: float | None = None, **place) -> Legend:
     """A legend without a frame, in the ink of the page; `dots` is the area of its dots."""
     drawn = ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **place)
     drawn.get_title().set(color=INK, fontsize=SMALL)
     if dots is not None:
         for mark in drawn.legend_handles:
             mark.set_sizes([dots])
+    return drawn
+
+
+def legend_above(ax, **options) -> None:
+    """A legend over the Axes, in two columns where they are wide enough for them, else in one."""
+    options |= dict(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    if legend(ax, ncols=2, **options).get_window_extent().width > ax.get_window_extent().width:
+        legend(ax, ncols=1, **options)
 
 
 def colorbar(ax, drawn, meaning):
     """The scale of colours beside an Axes, without a frame."""
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    if ax.figure.get_layout_engine() is None:  # it belongs to the Axes, so that both move together
+        bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0.0, 0.05, 1.0)))
+    else:
+        bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=INK, labelsize=SMALL, width=0.8, length=2)
     bar.ax.yaxis.offsetText.set(color=INK, fontsize=SMALL)
     bar.set_label(meaning, color=INK, fontsize=SMALL)
     return bar
+
+
+def settle(ax: Any) -> Axes:
+    """Shrinks an Axes of a grid without a layout until all its writing keeps to its own cell."""
+    spec, figure = ax.get_subplotspec(), ax.figure
+    if spec is None or figure.get_layout_engine() is not None:
+        return ax
+    spec = spec.get_topmost_subplotspec()
+    whole, cell = spec.get_position(figure), _cell(spec, figure)
+    for _ in range(4):  # ticks and the shape of images change with the size
+        drawn = figure.transSubfigure.inverted().transform(ax.get_tightbbox())
+        over = cell.get_points() - drawn
+        inward = np.stack([over[0].clip(min=0), over[1].clip(max=0)])
+        if not inward.any():
+            break
+        box = ax.get_position(original=True)
+        (x0, y0), (x1, y1) = box.get_points() + inward
+        # What has no room at all stays as it is.
+        if x1 - x0 < 0.3 * whole.width:
+            x0, x1 = box.intervalx
+        if y1 - y0 < 0.3 * whole.height:
+            y0, y1 = box.intervaly
+        grid = spec.subgridspec(
+            3, 3, wspace=0, hspace=0,
+            width_ratios=np.diff([whole.x0, x0, x1, whole.x1]).clip(0),
+            height_ratios=np.diff([whole.y0, y0, y1, whole.y1])[::-1].clip(0),
+        )  # fmt: skip
+        ax.set_subplotspec(grid[1, 1])
+    return ax
+
+
+def _cell(spec, figure) -> Bbox:
+    """The place of a subplot and its writing: its row and column, and most of the gaps before."""
+    bottoms, tops, lefts, rights = spec.get_gridspec().get_grid_positions(figure)
+    row, column = spec.rowspan, spec.colspan
+    between = lambda a, b: 0.75 * a + 0.25 * b
+    x0 = between(rights[column.start - 1], lefts[column.start]) if column.start else 0
+    x1 = between(rights[column.stop - 1], lefts[column.stop]) if column.stop < len(lefts) else 1
+    y0 = between(tops[row.stop], bottoms[row.stop - 1]) if row.stop < len(tops) else 0
+    y1 = between(tops[row.start], bottoms[row.start - 1]) if row.start else 1
+    return Bbox.from_extents(x0, y0, x1, y1)
 
 
 def readable(color, faint) -> str:

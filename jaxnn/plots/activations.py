@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 
-from jaxnn.plots._style import COLORS, INK, NORMAL, SMALL, new_axes, quiet
+from jaxnn.plots._style import COLORS, INK, NORMAL, SMALL, new_axes, quiet, settle
 
 __all__ = ["activation"]
 
@@ -71,7 +71,7 @@ def activation(
             label, (high, end), (5, 0), textcoords="offset points", va="center",
             color=color, fontsize=SMALL, annotation_clip=False,
         )  # fmt: skip
-    return ax
+    return settle(ax)
 
 
 def _evaluate(function, x) -> np.ndarray:

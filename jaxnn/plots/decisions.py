@@ -18,6 +18,7 @@ from jaxnn.plots._style import (
     new_axes,
     quiet,
     readable,
+    settle,
 )
 
 __all__ = ["confusion_matrix", "decision_boundary"]
@@ -75,7 +76,7 @@ def decision_boundary(
     ax.set_xlabel("feature 1")
     ax.set_ylabel("feature 2")
     legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class")
-    return ax
+    return settle(ax)
 
 
 def _points(predict, inputs, labels) -> tuple[np.ndarray, np.ndarray]:
@@ -232,4 +233,4 @@ def _matrix(ax, counts, names) -> Axes:
             label.set(rotation=45, ha="right", rotation_mode="anchor")
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
-    return ax
+    return settle(ax)

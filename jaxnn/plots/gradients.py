@@ -8,7 +8,17 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from jaxnn.plots._style import COLORS, INK, MARKERS, SMALL, legend, new_axes, quiet
+from jaxnn.plots._style import (
+    COLORS,
+    INK,
+    MARKERS,
+    SMALL,
+    legend,
+    legend_above,
+    new_axes,
+    quiet,
+    settle,
+)
 
 __all__ = ["animate_gradient_flow", "gradient_flow"]
 
@@ -29,7 +39,8 @@ def gradient_flow(
     orange for the last. The axis is logarithmic: a straight slope means that every layer takes
     or adds the same factor. What that axis can't show is marked: a zero, or a value below it, by an
     open mark at the foot of the picture, one that is not finite by a cross at the top. Epochs that
-    early stopping left out, whose `position` is nan, are not drawn.
+    early stopping left out, whose `position` is nan, are not drawn. Long names of layers lose their
+    middle.
 
     Args:
         flow: what `diagnostics.gradient_flow` or `diagnostics.recorded_flow` returned: layer ->
@@ -50,14 +61,13 @@ def gradient_flow(
         ('log', ['dense_0', 'dense_1'])
     """
     table, layers = _table("gradient_flow", flow, entries)
-    if ax is None:
-        ax = new_axes(max(4.8, 0.42 * len(layers) + 1.6), 3.4)
+    ax = _axes(layers) if ax is None else ax
     quiet(ax)
     first, (places, values) = next(iter(table.items()))
     if values.shape[1] > 1:
         return _over_epochs(ax, first, places, values, layers)
     _over_layers(ax, table, layers)
-    return ax
+    return settle(ax)
 
 
 def animate_gradient_flow(
@@ -89,8 +99,7 @@ def animate_gradient_flow(
         2
     """
     table, layers = _table("animate_gradient_flow", flow, entries)
-    if ax is None:
-        ax = new_axes(max(4.8, 0.42 * len(layers) + 1.6), 3.4)
+    ax = _axes(layers) if ax is None else ax
     limits = _limits(*(values for _, values in table.values()))
     epochs = max(values.shape[1] for _, values in table.values())
 
@@ -101,6 +110,8 @@ def animate_gradient_flow(
         ax.set_xlabel(f"layer, epoch {epoch + 1}")
         return ax.lines
 
+    draw(0)
+    settle(ax)
     figure: Any = ax.figure
     return FuncAnimation(figure, draw, frames=epochs, interval=interval)
 
@@ -123,7 +134,29 @@ def _table(function, flow, entries) -> tuple[dict[str, tuple], list[str]]:
             f"{ {name: sorted(found) for name, found in flow.items()} }. "
             "Pass what `diagnostics.gradient_flow` returned."
         )
-    return found, layers
+    return found, _short(layers)
+
+
+def _short(names, most=20) -> list[str]:
+    """Long names without their middle, in as many letters as tell them apart."""
+    for length in range(most, max(map(len, names))):
+        for first in sorted(range(2, length - 2), key=lambda first: abs(2 * first - length)):
+            cut = lambda n, a=first, b=length - first - 1: f"{n[:a]}…{n[-b:]}"
+            short = [name if len(name) <= length else cut(name) for name in names]
+            if len(set(short)) == len(names):
+                return short
+    return names
+
+
+def _axes(layers) -> Axes:
+    """An Axes that leaves room for the names of the layers."""
+    long = max(map(len, layers)) - 8 if _turned(layers) else 0
+    return new_axes(max(4.8, 0.42 * len(layers) + 1.6), 3.4 + 0.07 * max(long, 0))
+
+
+def _turned(layers, inches=4.8) -> bool:
+    """Whether names at the ticks of an Axes so wide only have room if they are turned."""
+    return max(map(len, layers)) * len(layers) > 13 * min(inches, 3.7)
 
 
 def _epochs(position) -> int | None:
@@ -199,12 +232,12 @@ def _over_layers(ax, table, layers, epoch=0, limits=None) -> None:
     _logarithmic(ax, low, high)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_xticks(range(len(layers)), layers, fontsize=SMALL)
-    if max(map(len, layers)) * len(layers) > 48:
+    if _turned(layers, ax.get_window_extent().width / ax.figure.dpi):
         for tick in ax.get_xticklabels():
             tick.set(rotation=45, ha="right", rotation_mode="anchor")
     ax.set_xlabel("layer")
     ax.set_ylabel("value, logarithmic")
-    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    legend_above(ax)
 
 
 def _over_epochs(ax, entry, places, values, layers) -> Axes:
@@ -232,8 +265,10 @@ def _over_epochs(ax, entry, places, values, layers) -> Axes:
     ax.xaxis.set_major_locator(ticks)
     ax.set_xlabel("epoch")
     ax.set_ylabel(entry.replace("_", " "))
-    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return ax
+    beside = legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if beside.get_window_extent().width > 0.6 * ax.get_window_extent().width:
+        legend_above(ax)
+    return settle(ax)
 
 
 def _alone(shown) -> list[int]:

@@ -19,6 +19,7 @@ from jaxnn.plots._style import (
     new_axes,
     new_figure,
     quiet,
+    settle,
 )
 
 __all__ = ["attention", "feature_maps", "filters", "receptive_field", "saliency"]
@@ -112,8 +113,12 @@ def _mosaic(ax, tiles, columns, label, cmap, meaning) -> Axes:
         drawn = ax.imshow(image, cmap=cmap, interpolation="nearest", vmin=low, vmax=high)
         colorbar(ax, drawn, meaning)
     _bare(ax)
+    room = ax.get_window_extent()
+    if 5.4 / 72 * ax.figure.dpi * len(label) > min(room.width, room.height * shape[1] / shape[0]):
+        label = label.replace(", ", ",\n")
     ax.set_xlabel(label)
-    return ax
+    ax.set_anchor("C")  # at the edge, where a colour bar moves it, a narrow image cuts its label
+    return settle(ax)
 
 
 def _range(values, cmap) -> tuple[float, float]:
@@ -221,7 +226,7 @@ def _attended(ax, weights, names, bar) -> Axes:
     ax.set_ylabel("token")
     if bar:
         colorbar(ax, drawn, "weight")
-    return ax
+    return settle(ax)
 
 
 def saliency(values: Any, image: Any = None, ax: Axes | None = None) -> Axes:
@@ -267,7 +272,7 @@ def saliency(values: Any, image: Any = None, ax: Axes | None = None) -> Axes:
         ax.contour(image, levels=[middle], colors="#222222", linewidths=1.2)
     colorbar(ax, drawn, "change of the score")
     _bare(ax)
-    return ax
+    return settle(ax)
 
 
 def receptive_field(field: Any, ax: Axes | None = None) -> Axes:
@@ -313,7 +318,7 @@ def receptive_field(field: Any, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("column")
     ax.set_ylabel("row")
     colorbar(ax, drawn, "mean size of the gradient")
-    return ax
+    return settle(ax)
 
 
 def _finite(function, name, array, axes, shape) -> np.ndarray:

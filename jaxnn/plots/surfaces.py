@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 from matplotlib.ticker import MaxNLocator
 
-from jaxnn.plots._style import COLORS, SHADES, colorbar, legend, new_axes, quiet
+from jaxnn.plots._style import COLORS, SHADES, colorbar, legend_above, new_axes, quiet, settle
 
 __all__ = ["learning_rate_range", "loss_landscape"]
 
@@ -56,7 +56,7 @@ def loss_landscape(landscape: Mapping[str, Any], ax: Axes | None = None) -> Axes
         ax.plot(0, np.interp(0, at, loss), "x", color=COLORS[1], markersize=8, markeredgewidth=2)
         ax.set_xlabel("along direction 1")
         ax.set_ylabel("loss")
-        return ax
+        return settle(ax)
     ax = quiet(new_axes(4.6, 3.6) if ax is None else ax)
     levels = _levels(loss)
     shades = SHADES.reversed()
@@ -71,7 +71,7 @@ def loss_landscape(landscape: Mapping[str, Any], ax: Axes | None = None) -> Axes
     bar = colorbar(ax, drawn, "loss")
     bar.minorticks_off()
     bar.set_ticks(levels[::3].tolist(), labels=_numbers(levels[::3]))
-    return ax
+    return settle(ax)
 
 
 def _numbers(values) -> list[str]:
@@ -147,5 +147,5 @@ def learning_rate_range(found: Mapping[str, Any], ax: Axes | None = None) -> Axe
     ax.margins(y=0.12)
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss after the steps")
-    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
-    return ax
+    legend_above(ax)
+    return settle(ax)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from jaxnn.plots._style import COLORS, INK, legend, new_axes, new_figure, quiet
+from jaxnn.plots._style import COLORS, INK, legend, new_axes, new_figure, quiet, settle
 
 __all__ = ["training_curves"]
 
@@ -118,7 +118,7 @@ def _metric(ax, name, training, validation, best, color) -> Axes:
     ax.set_ylabel(name.replace("_", " "))
     if not parts:
         ax.text(0.5, 0.5, "no finite values", color=INK, ha="center", transform=ax.transAxes)
-        return ax
+        return settle(ax)
     for label, values, style in parts:
         epochs = 1 + np.flatnonzero(np.isfinite(np.atleast_2d(values)).any(0))
         values = values[..., epochs - 1]
@@ -139,4 +139,4 @@ def _metric(ax, name, training, validation, best, color) -> Axes:
     ticks = MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
     ax.xaxis.set_major_locator(ticks)
     legend(ax, loc="best")
-    return ax
+    return settle(ax)
