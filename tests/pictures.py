@@ -38,7 +38,8 @@ def writing(figure):
     """Every text that shows."""
     figure.canvas.draw()
     texts = []
-    for ax in figure.axes:
+    bars = [bar for ax in figure.axes for bar in ax.child_axes]
+    for ax in figure.axes + bars:
         texts += [child for child in ax.get_children() if isinstance(child, Text)]
         for axis in (ax.xaxis, ax.yaxis):  # of all ticks, only those in view
             texts += [axis.label, *(tick.label1 for tick in axis._update_ticks())]
@@ -70,7 +71,20 @@ def check_legible(draw, page):
 
 def check_uncovered(draw):
     """No text is cut off, and none covers another."""
-    figure = figure_of(draw())
+    check_apart(figure_of(draw()))
+
+
+def check_fitting(draw):
+    """The same where two pictures share a small figure."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
+    draw(left)
+    draw(right)
+    check_apart(figure)
+    first, second = (ax.get_tightbbox() for ax in (left, right))
+    assert first.x1 <= second.x0 + 0.5
+
+
+def check_apart(figure):
     texts = writing(figure)
     width, height = figure.bbox.size
     for text in texts:

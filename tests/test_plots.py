@@ -11,6 +11,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.contour import QuadContourSet
 from pictures import (
+    check_fitting,
     check_legible,
     check_placed,
     check_uncovered,
@@ -93,6 +94,11 @@ def test_no_text_is_cut_off_or_covered_by_another(draw):
 @every_picture
 def test_a_picture_goes_into_given_axes(draw):
     check_placed(draw)
+
+
+@every_picture
+def test_a_picture_keeps_to_the_place_of_its_axes(draw):
+    check_fitting(draw)
 
 
 @every_picture

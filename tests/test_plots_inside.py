@@ -6,11 +6,13 @@ import pytest
 from matplotlib.collections import PatchCollection, PathCollection
 from matplotlib.colors import to_rgb
 from pictures import (
+    check_fitting,
     check_legible,
     check_placed,
     check_uncovered,
     figure_of,
     legend,
+    luminance,
     tidy,  # noqa: F401
 )
 
@@ -37,8 +39,18 @@ DEAD = {
 }
 EPOCHS = np.array([1.0, 0.5, 0.25, np.nan])
 RECORDED = {
-    name: {"position": np.full(4, i), "gradient_norm": EPOCHS * 10.0**i, "dead": 0 * EPOCHS}
+    name: {"position": i + 0 * EPOCHS, "gradient_norm": EPOCHS * 10.0**i, "dead": 0 * EPOCHS}
     for i, name in enumerate("abc")
+}
+VANISHED = {name: {"gradient_norm": [2.0 * i, 1.0, 0.0, 0.0]} for i, name in enumerate("ab", 1)}
+DIVERGED = {
+    "a": {"gradient_norm": [1.0, 10.0, np.inf, np.nan]},
+    "b": {"gradient_norm": [1.0, -1.0, np.nan, np.nan]},
+    "c": {"update_ratio": [1.0, 1.0, 1.0, 1.0]},
+}
+LONG = {
+    f"encoder/block_{i}/attention/very_long_projection_name/query": FLOW[f"dense_{i}"]
+    for i in range(11)
 }
 AT = np.linspace(-1, 1, 9)
 BOWL = 0.01 + AT[:, None] ** 2 + 4 * AT**2
@@ -58,12 +70,18 @@ PICTURES = {
     "flow": lambda ax=None: plots.gradient_flow(FLOW, ax),
     "dead": lambda ax=None: plots.gradient_flow(DEAD, ax),
     "recorded": lambda ax=None: plots.gradient_flow(RECORDED, ax),
+    "five": lambda ax=None: plots.gradient_flow({name: FLOW[name] for name in NAMES[:5]}, ax),
+    "long": lambda ax=None: plots.gradient_flow(LONG, ax),
+    "vanished": lambda ax=None: plots.gradient_flow(VANISHED, ax),
+    "diverged": lambda ax=None: plots.gradient_flow(DIVERGED, ax),
     "plane": lambda ax=None: plots.loss_landscape({"coordinates": AT, "loss": BOWL}, ax),
     "line": lambda ax=None: plots.loss_landscape({"coordinates": AT, "loss": AT**2}, ax),
     "rates": lambda ax=None: plots.learning_rate_range(RATES, ax),
     "filters": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 1, 8)), ax),
     "colours": lambda ax=None: plots.filters(RNG.normal(size=(5, 5, 3, 7)), ax),
     "channels": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 4, 6)), ax),
+    "few": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 2, 4)), ax),
+    "tall": lambda ax=None: plots.filters(RNG.normal(size=(3, 3, 64, 2)), ax),
     "maps": lambda ax=None: plots.feature_maps(RNG.normal(size=(6, 8, 12)), ax),
     "head": lambda ax=None: plots.attention(WEIGHTS[0], WORDS, ax),
     "saliency": lambda ax=None: plots.saliency(RNG.normal(size=(8, 8)), IMAGE, ax),
@@ -71,6 +89,7 @@ PICTURES = {
     "som": lambda ax=None: plots.som(GRID, ax, hits=HITS),
     "hexagons": lambda ax=None: plots.som(GRID, ax, hits=HITS, hexagonal=True),
     "latent": lambda ax=None: plots.latent_space(POINTS, np.arange(60) % 8, ax),
+    "crowd": lambda ax=None: plots.latent_space(POINTS, np.arange(60) % 18, ax),
 }
 SHEETS = {
     "heads": lambda: plots.attention(WEIGHTS, WORDS),
@@ -96,6 +115,11 @@ def test_no_text_is_cut_off_or_covered_by_another(draw):
 @every_picture
 def test_a_picture_goes_into_given_axes(draw):
     check_placed(draw)
+
+
+@every_picture
+def test_a_picture_keeps_to_the_place_of_its_axes(draw):
+    check_fitting(draw)
 
 
 @every_sheet
@@ -143,14 +167,53 @@ def test_a_recorded_flow_is_a_line_per_layer_over_the_epochs():
     assert ax.get_ylabel() == "gradient norm"
     assert legend(ax) == ["a", "b", "c"]
     for i, line in enumerate(ax.lines):
-        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
-        np.testing.assert_array_equal(line.get_ydata(), EPOCHS * 10.0**i)
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3], "what early stopping left out")
+        np.testing.assert_array_equal(line.get_ydata(), EPOCHS[:3] * 10.0**i)
     first, _, last = (line.get_color() for line in ax.lines)
     np.testing.assert_allclose(first, to_rgb(plots.COLORS[0]))
     np.testing.assert_allclose(last, to_rgb(plots.COLORS[1]))
     assert len({line.get_marker() for line in ax.lines}) == 3
     members = {n: {k: np.stack([v, v, 9 * v]) for k, v in e.items()} for n, e in RECORDED.items()}
-    np.testing.assert_array_equal(plots.gradient_flow(members).lines[0].get_ydata(), EPOCHS)
+    line = plots.gradient_flow(members).lines[0]
+    np.testing.assert_array_equal(line.get_ydata(), EPOCHS[:3])
+
+
+def marks(ax, shape):
+    """Where the marks of one shape stand, line by line, each at a height of its own."""
+    lines = [line for line in ax.lines if line.get_linestyle() == "None" and line.get_xdata().size]
+    drawn = [line for line in lines if shape in (line.get_marker(), line.get_fillstyle())]
+    assert len({line.get_ydata()[0] for line in drawn}) == len(drawn)
+    return [line.get_xdata().tolist() for line in drawn]
+
+
+def test_epochs_without_a_place_on_the_axis_are_marked():
+    ax = plots.gradient_flow(VANISHED)
+    assert marks(ax, "none") == [[3, 4], [3, 4]]
+    assert legend(ax) == ["a", "b", "open mark: zero"]
+    assert ax.get_xlim()[1] > 4
+    ax = plots.gradient_flow(DIVERGED)
+    assert (marks(ax, "none"), marks(ax, "x")) == ([[2]], [[3, 4], [3, 4]])
+    assert legend(ax) == ["a", "b", "open mark: zero or below", "not finite"]
+    assert ax.get_xlim()[1] > 4
+    assert not ax.texts
+    sparse = {"a": {"gradient_norm": np.where(np.arange(30) % 7 == 3, 1.0, 0.0)}}
+    points = plots.gradient_flow(sparse).lines[0].get_markevery()
+    assert {3, 10, 17, 24} <= set(points), "no line shows a point between two gaps"
+
+
+def test_layers_that_are_not_finite_are_marked_and_those_without_an_entry_are_not():
+    flow = {"a": {"gradient_norm": np.nan}, "b": {"gradient_norm": 1.0}, "c": {"dead": 0.1}}
+    ax = plots.gradient_flow(flow | {"d": {"gradient_norm": np.inf}})
+    assert marks(ax, "x") == [[0, 3]]
+    assert legend(ax) == ["gradient norm", "not finite"]
+    for lost in ({"a": flow["a"]}, {"a": {"gradient_norm": [np.nan, np.inf]}}):
+        assert [text.get_text() for text in plots.gradient_flow(lost).texts] == ["no finite values"]
+
+
+def test_an_animation_shows_the_epochs_that_diverged():
+    animation = plots.animate_gradient_flow(DIVERGED)
+    assert animation.to_jshtml().count("data:image/png") == 4
+    assert marks(animation._fig.axes[0], "x") == [[0, 1]]
 
 
 def test_an_animation_moves_through_the_epochs_that_ran(tmp_path):
@@ -172,6 +235,21 @@ def test_an_animation_moves_through_the_epochs_that_ran(tmp_path):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.25, 2.5, 25])
 
 
+def test_long_names_of_layers_lose_their_middle_and_stay_apart():
+    ax = plots.gradient_flow(LONG)
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert len(set(names)) == 11
+    assert max(map(len, names)) <= 20
+    assert all(f"block_{i}" in name and "…" in name for i, name in enumerate(names))
+    figure_of(ax).canvas.draw()
+    width, height = ax.get_window_extent().size / ax.figure.dpi
+    assert width > 3
+    assert height > 1.5
+    twins = {f"{'x' * 30}{i}{'x' * 30}": {"gradient_norm": 1.0} for i in range(3)}
+    names = [tick.get_text() for tick in plots.gradient_flow(twins).get_xticklabels()]
+    assert len(set(names)) == 3
+
+
 # Surfaces
 
 
@@ -183,6 +261,29 @@ def test_a_plane_is_drawn_with_its_first_direction_across():
     assert lowest[0] > lowest[1], "the bowl is steeper along the second direction"
     (cross,) = ax.lines
     assert (cross.get_xdata(), cross.get_ydata()) == (0, 0)
+
+
+def test_levels_of_equal_factors_have_shades_evenly_apart():
+    steep = 0.01 + 10 * AT[:, None] ** 2 + AT**2
+    for loss in (steep, 1e-3 * steep, steep - 1, steep - 0.01):
+        ax = plots.loss_landscape({"coordinates": AT, "loss": loss})
+        fill = next(c for c in ax.collections if c.get_cmap().name.startswith("jaxnn"))
+        levels = fill.levels
+        light = [luminance(fill.to_rgba(level)) for level in (levels[1:] + levels[:-1]) / 2]
+        steps = np.diff(light)
+        assert steps.min() > 0.02, "bands of one shade"
+        logarithmic = loss.min() > 0
+        apart = np.diff(np.log(levels) if logarithmic else levels)
+        np.testing.assert_allclose(apart, apart[0])
+
+
+def test_the_scale_of_a_landscape_tells_its_levels_apart():
+    for loss in (BOWL, 1 + 1e-5 * BOWL, 1e20 + 0 * BOWL, 1 + 1e-16 * BOWL, BOWL - 3):
+        ax = plots.loss_landscape({"coordinates": AT, "loss": loss})
+        fill = next(c for c in ax.collections if c.get_cmap().name.startswith("jaxnn"))
+        written = [label.get_text() for label in fill.colorbar.ax.get_yticklabels()]
+        assert len(set(written)) == 5
+        assert not fill.colorbar.ax.yaxis.get_minorticklocs().size
 
 
 def test_losses_that_are_flat_negative_or_not_finite_are_drawn():
@@ -321,6 +422,17 @@ def test_classes_in_a_latent_space_differ_in_colour_and_form():
     assert len(looks) == 8
     assert legend(ax) == [str(k) for k in range(8)]
     assert plots.latent_space(POINTS).get_legend() is None
+    assert plots.latent_space(POINTS[:0], labels[:0]).get_legend() is None
+
+
+@pytest.mark.parametrize("count", [26, 60])
+def test_many_classes_leave_room_for_their_points(count):
+    names = [f"class {k:02}" for k in range(count)]
+    ax = plots.latent_space(RNG.normal(size=(count, 2)), names)
+    check_uncovered(lambda: ax)
+    assert legend(ax) == names
+    assert ax.get_window_extent().width > 2.4 * ax.figure.dpi
+    assert ax.get_window_extent().height > 2.4 * ax.figure.dpi
 
 
 # Errors

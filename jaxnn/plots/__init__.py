@@ -1,7 +1,8 @@
 r"""Pictures of training, gradients, decisions and what is inside, drawn with matplotlib.
 
 Arrays go in, Axes come out: nothing is shown and no global setting is changed, so every
-picture can be placed in a figure of yours (`ax=`), altered and saved. Figures made here are
+picture can be placed in a figure of yours (`ax=`), altered and saved; make a figure of several
+with `layout="constrained"`, so that each has room for its text. Figures made here are
 transparent and their text is mid-grey, so that one file is legible on a white and on a dark
 page; `axes.figure.set_facecolor("white")` makes one opaque. The colours are those of Okabe and
 Ito, which colour-blind readers tell apart, and whatever differs in colour differs in form too.

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.legend import Legend
 
 # Okabe and Ito, "Color universal design", 2008; without their black, which vanishes
 # on a dark page, and their yellow, which does on a white one.
@@ -43,13 +44,21 @@ def quiet(ax: Axes) -> Axes:
     return ax
 
 
-def legend(ax, *, dots: float | None = None, **place) -> None:
+def legend(ax, *, dots: float | None = None, **place) -> Legend:
     """A legend without a frame, in the ink of the page; `dots` is the area of its dots."""
     drawn = ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **place)
     drawn.get_title().set(color=INK, fontsize=SMALL)
     if dots is not None:
         for mark in drawn.legend_handles:
             mark.set_sizes([dots])
+    return drawn
+
+
+def legend_above(ax, **options) -> None:
+    """A legend over the Axes, in two columns where they are wide enough for them, else in one."""
+    options |= dict(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    if legend(ax, ncols=2, **options).get_window_extent().width > ax.get_window_extent().width:
+        legend(ax, ncols=1, **options)
 
 
 def colorbar(ax, drawn, meaning):

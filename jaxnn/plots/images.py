@@ -112,7 +112,11 @@ def _mosaic(ax, tiles, columns, label, cmap, meaning) -> Axes:
         drawn = ax.imshow(image, cmap=cmap, interpolation="nearest", vmin=low, vmax=high)
         colorbar(ax, drawn, meaning)
     _bare(ax)
+    room = ax.get_window_extent()
+    if 5.4 / 72 * ax.figure.dpi * len(label) > min(room.width, room.height * shape[1] / shape[0]):
+        label = label.replace(", ", ",\n")
     ax.set_xlabel(label)
+    ax.set_anchor("C")  # at the edge, where a colour bar moves it, a narrow image cuts its label
     return ax
 
 

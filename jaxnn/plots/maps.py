@@ -16,10 +16,13 @@ from jaxnn.plots._style import (
     SHADES,
     colorbar,
     legend,
+    legend_above,
     new_axes,
     new_figure,
     quiet,
 )
+
+LINE = 14.5  # the height of a line of a legend, in points
 
 __all__ = ["component_planes", "latent_space", "som"]
 
@@ -117,7 +120,7 @@ def _dots(ax, x, y, counts) -> None:
         x[some], y[some], area, color=COLORS[1], edgecolors="white", linewidths=0.6,
         label=f"examples, at most {counts.max():g}",
     )  # fmt: skip
-    legend(ax, dots=40, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    legend_above(ax, dots=40)
 
 
 def _unmarked(ax) -> None:
@@ -211,9 +214,11 @@ def latent_space(points: Any, labels: Any = None, ax: Axes | None = None) -> Axe
             f"latent_space: labels must be one per point, ({len(points)},), got {classes.shape}. "
             "Of one-hot rows, pass labels.argmax(-1)."
         )
-    ax = quiet(new_axes(4.6, 3.6) if ax is None else ax)
-    size = float(np.clip(3000 / max(len(points), 1), 6, 24))
     names = np.unique(classes)
+    if ax is None:
+        ax = _room_for([str(name) for name in names])
+    quiet(ax)
+    size = float(np.clip(3000 / max(len(points), 1), 6, 24))
     for k, name in enumerate(names):
         ax.scatter(
             *points[classes == name].T, s=size, color=COLORS[k % len(COLORS)],
@@ -221,6 +226,23 @@ def latent_space(points: Any, labels: Any = None, ax: Axes | None = None) -> Axe
         )  # fmt: skip
     ax.set_xlabel("component 1")
     ax.set_ylabel("component 2")
-    if labels is not None:
-        legend(ax, dots=28, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class")
+    if labels is not None and names.size:
+        rows = max(1, int(72 * _height(ax) / LINE) - 1)  # one is the title
+        legend(
+            ax, dots=28, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class",
+            ncols=-(-len(names) // rows), columnspacing=0.8,
+        )  # fmt: skip
     return ax
+
+
+def _height(ax) -> float:
+    """The height of an Axes, in inches."""
+    return ax.get_window_extent().height / ax.figure.dpi
+
+
+def _room_for(names) -> Axes:
+    """An Axes beside which a legend of so many classes has room, in at most four columns."""
+    rows = max(14, -(-len(names) // 4))
+    columns = -(-len(names) // rows)
+    width = 0.5 + 0.08 * max(map(len, names), default=0)
+    return new_axes(4.2 + columns * width, max(3.6, rows * LINE / 72 / 0.77 + 0.3))

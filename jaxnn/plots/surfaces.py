@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm
 from matplotlib.ticker import MaxNLocator
 
-from jaxnn.plots._style import COLORS, SHADES, colorbar, legend, new_axes, quiet
+from jaxnn.plots._style import COLORS, SHADES, colorbar, legend_above, new_axes, quiet
 
 __all__ = ["learning_rate_range", "loss_landscape"]
 
@@ -15,8 +16,10 @@ __all__ = ["learning_rate_range", "loss_landscape"]
 def loss_landscape(landscape: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     r"""Draws the loss on a line or a plane through the parameters.
 
-    A plane is drawn in levels, each the same part of the way from the lowest to the highest
-    loss on a logarithmic scale, a line as a curve; a cross marks the parameters themselves.
+    A plane is drawn in levels, each with a shade of its own and the same part of the way from the
+    lowest to the highest loss: on a logarithmic scale where the loss is positive and grows at least
+    threefold, on a linear one otherwise. A line is drawn as a curve. A cross marks the parameters
+    themselves.
 
     Args:
         landscape: what `diagnostics.loss_landscape` returned: `"coordinates"` `[points]` and
@@ -56,24 +59,33 @@ def loss_landscape(landscape: Mapping[str, Any], ax: Axes | None = None) -> Axes
         return ax
     ax = quiet(new_axes(4.6, 3.6) if ax is None else ax)
     levels = _levels(loss)
-    drawn = ax.contourf(at, at, loss.T, levels, cmap=SHADES.reversed(), extend="both")
-    ax.contour(at, at, loss.T, levels, colors="white", linewidths=0.5, alpha=0.6)
+    shades = SHADES.reversed()
+    norm = BoundaryNorm(levels, shades.N, extend="both")  # as many shades as levels, evenly apart
+    drawn = ax.contourf(at, at, loss.T, levels, cmap=shades, norm=norm, extend="both")
+    ax.contour(at, at, loss.T, levels, colors="white", linewidths=0.5, alpha=0.6, linestyles="-")
     ax.plot(0, 0, "x", color=COLORS[1], markersize=9, markeredgewidth=2.5)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     ax.set_xlabel("along direction 1")
     ax.set_ylabel("along direction 2")
     bar = colorbar(ax, drawn, "loss")
-    ticks = levels[::3].tolist()
-    bar.set_ticks(ticks, labels=[f"{level:.2g}" for level in ticks])
+    bar.minorticks_off()
+    bar.set_ticks(levels[::3].tolist(), labels=_numbers(levels[::3]))
     return ax
+
+
+def _numbers(values) -> list[str]:
+    """As few digits as tell the values apart."""
+    written = ([f"{value:.{digits}g}" for value in values] for digits in range(2, 17))
+    return next(texts for texts in written if len(set(texts)) == len(texts))
 
 
 def _levels(loss) -> np.ndarray:
     """Levels of equal factors, or of equal steps where the loss is not positive."""
     low, high = np.nanmin(loss), np.nanmax(loss)
-    if low == high:
-        return np.linspace(low - 1, low + 1, 13)
+    largest = max(abs(low), abs(high))
+    if high - low <= 1e-12 * largest:  # too flat for levels between
+        return low + max(largest, 1) * np.linspace(-1, 1, 13)
     if low > 0 and high > 3 * low:
         return np.geomspace(low, high, 13)
     return np.linspace(low, high, 13)
@@ -135,5 +147,5 @@ def learning_rate_range(found: Mapping[str, Any], ax: Axes | None = None) -> Axe
     ax.margins(y=0.12)
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss after the steps")
-    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    legend_above(ax)
     return ax
