@@ -318,6 +318,7 @@ POINTS = jnp.array([-3.0, -1.0, 0.1, 0.7, 2.0])
     (activations.sigmoid, [60.0], lambda x: 0 * x, "NOT RESOLVED"),
     (activations.sigmoid, [1.0, 40.0], lambda x: jnp.nan * x, "FAILED"),
     (jnp.log, [-1.0], None, "NOT RESOLVED"),
+    (lambda x: 2 * jnp.exp(x), [900.0], lambda x: 0 * x, "NOT RESOLVED"),  # infinite, not flat
     (activations.relu, [-3.0, -1e-20, 1e-20, 1e30], None, "passed"),
     (activations.relu, [-3.0], lambda x: 1e-9 + 0 * x, "FAILED"),
     (activations.relu, [0.0], None, "NOT RESOLVED"),

@@ -52,7 +52,7 @@ def difference(f: Callable, x: np.ndarray) -> Difference:
     better = (wide.error < near.error) & ~apart
     chosen = Difference(*(np.where(better, w, n) for n, w in zip(near, wide, strict=True)))
     contradicted = (apart & wide.known()) | (near.flat & (here == 0))
-    return chosen._replace(flat=near.flat, doubt=np.where(contradicted, gap, 0))
+    return chosen._replace(flat=near.flat & np.isfinite(here), doubt=np.where(contradicted, gap, 0))
 
 
 def _values(f, rows):
