@@ -1,5 +1,6 @@
 """The measurement of accuracy: its truths, its verdicts, its command, and what it catches."""
 
+import functools
 import json
 import pkgutil
 import types
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn import activations, check
+from jaxnn import activations, check, losses
 from jaxnn.check import (
     _activations,
     _cli,
@@ -117,6 +118,54 @@ def test_bad_requests_say_what_to_do(monkeypatch, capsys):
         check.run("tanh", points=10)
     assert _cli.main(["nonsense"]) == 2
     assert "Did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["nowhere/x", "folder/", "", "folder/taken"])
+def test_an_output_that_cannot_be_written_is_refused_at_once(output, tmp_path, monkeypatch, capsys):
+    (tmp_path / "folder/taken.json").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_cli, "run", lambda *names, **options: pytest.fail("measured in vain"))
+    assert _cli.main(["sigmoid", "--output", output]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("check: --output must name files that can be written")
+    assert printed.count("\n") == 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command asks of a `run` that measures nothing."""
+    calls = []
+    found = types.SimpleNamespace(markdown=str, json=str, checks=1, failures=0)
+    monkeypatch.setattr(_cli, "run", lambda *names, **kwargs: calls.append(kwargs) or found)
+    return calls
+
+
+def test_a_report_that_cannot_be_written_is_no_broken_promise(asked, monkeypatch, tmp_path, capsys):
+    def full(file, text):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert _cli.main(["--output", str(tmp_path / "x")]) == 2
+    assert "no space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["out", "out.md", "out.json"])
+def test_an_output_may_name_either_file(asked, name, tmp_path):
+    assert _cli.main(["--output", str(tmp_path / name)]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"out.md", "out.json"}
+
+
+def test_peers_may_be_named_with_spaces(asked, tmp_path):
+    assert _cli.main(["--against", "jax, optax,", "--output", str(tmp_path / "out")]) == 0
+    assert asked[0]["against"] == ["jax", "optax"]
+
+
+def test_a_gradient_is_measured_with_its_function():
+    names = lambda *asked: [entry.name for entry in _run._chosen(asked)]
+    assert names("relu_grad") == names("jaxnn.activations.relu_grad") == ["activations.relu"]
+    assert names("jaxnn.activations.softmax_vjp") == names("softmax")
+    with pytest.raises(ValueError, match=r"got 'jaxnn\.tanhh_grad'. Did you mean tanh"):
+        _run._chosen(["jaxnn.tanhh_grad"])
 
 
 def test_without_mpmath_the_extra_is_named(monkeypatch):
@@ -247,6 +296,95 @@ def test_gradient_finds_the_closed_form_beside_a_function():
     assert check.gradient(activations.mish, x).passed
     with pytest.raises(ValueError, match="one derivative per point"):
         check.gradient(jnp.sin, x, lambda x: jnp.cos(x)[:1])
+
+
+POINTS = jnp.array([-3.0, -1.0, 0.1, 0.7, 2.0])
+
+
+@pytest.mark.parametrize(("f", "points", "closed_form", "verdict"), [
+    (lambda x: 1e-9 * jnp.sin(x), POINTS, lambda x: 1e-9 * jnp.cos(x), "passed"),
+    (lambda x: 1e-9 * jnp.sin(x), POINTS, lambda x: -1e-9 * jnp.cos(x), "FAILED"),
+    (lambda x: 1e-9 * jnp.sin(x), POINTS, lambda x: 1.001e-9 * jnp.cos(x), "FAILED"),
+    (lambda x: x + 1e12, POINTS, None, "passed"),
+    (lambda x: x + 1e12, POINTS, lambda x: 1.1 + 0 * x, "FAILED"),
+    (jnp.log, [1e-7, 1.0, 1e30], None, "passed"),
+    (jnp.sin, [1e-20, 1e3, 1e9], jnp.cos, "passed"),  # steps must not grow and shrink with x
+    (lambda x: jnp.exp(x) - 1, [1e-10], jnp.exp, "passed"),  # loses its digits at small steps
+    (lambda x: (1 + x) - 1, [1e-20], lambda x: 1 + 0 * x, "passed"),  # stands still there
+    (lambda x: jnp.sin(x.astype(jnp.float32)), POINTS, jnp.cos, "passed"),
+    (activations.sigmoid, [30.0], None, "passed"),
+    (activations.sigmoid, [30.0], lambda x: 0 * x, "FAILED"),
+    (activations.sigmoid, [1.0, 40.0], None, "NOT RESOLVED"),
+    (activations.sigmoid, [60.0], lambda x: 0 * x, "NOT RESOLVED"),
+    (activations.sigmoid, [1.0, 40.0], lambda x: jnp.nan * x, "FAILED"),
+    (jnp.log, [-1.0], None, "NOT RESOLVED"),
+    (lambda x: 2 * jnp.exp(x), [900.0], lambda x: 0 * x, "NOT RESOLVED"),  # infinite, not flat
+    (activations.relu, [-3.0, -1e-20, 1e-20, 1e30], None, "passed"),
+    (activations.relu, [-3.0], lambda x: 1e-9 + 0 * x, "FAILED"),
+    (activations.relu, [0.0], None, "NOT RESOLVED"),
+    (activations.hard_sigmoid, [-5.0, 3.2], None, "passed"),  # 0 and 1
+    (lambda x: x**3 + jnp.cos(x), [0.0], None, "passed"),
+    (lambda x: x**2, [0.0], lambda x: 2 * x + 1e-9, "FAILED"),
+])  # fmt: skip
+def test_gradient_knows_what_differences_tell(f, points, closed_form, verdict):
+    found = check.gradient(f, points, closed_form)
+    assert str(found).startswith(verdict), found
+    assert found.passed == (verdict == "passed")
+    assert bool(found.unresolved) == (verdict == "NOT RESOLVED")
+
+
+def test_gradient_names_what_only_a_truth_resolves():
+    x = [0.5, *range(40, 48)]
+    found = check.gradient(activations.sigmoid, x)
+    assert found.unresolved == tuple(range(40, 48))
+    assert "not resolved at x = 40, 41, 42, 43, 44, ... (8 in all)" in str(found)
+    truth = lambda x: 1 / (1 + mpmath.exp(-x))
+    found = check.gradient(activations.sigmoid, x, truth=truth)
+    assert found.passed
+    assert found.unresolved == ()
+    assert not check.gradient(activations.sigmoid, x, lambda x: 0 * x, truth).passed
+
+
+class Scaled:
+    """A callable object."""
+
+    def __call__(self, x):
+        return 3 * jnp.sin(x)
+
+
+@pytest.mark.parametrize(
+    "f", [functools.partial(activations.leaky_relu, slope=0.2), Scaled(), jax.jit(jnp.sin)]
+)
+def test_gradient_takes_whatever_can_be_called(f):
+    assert check.gradient(f, POINTS).passed
+
+
+def test_gradient_keeps_the_shape_of_the_points():
+    weights = np.array([[1.0], [2.0]])
+    x = np.array([[0.3, 0.4], [0.5, 0.6]])
+    assert check.gradient(lambda x: weights * jnp.sin(x), x, lambda x: weights * jnp.cos(x)).passed
+    assert check.gradient(jnp.sin, 0.5, jnp.cos, mpmath.sin).at["closed form to truth"] == 0.5
+
+
+@pytest.mark.parametrize(("f", "points", "closed_form", "error", "message"), [
+    (activations.softmax, POINTS, None, ValueError, "f must be elementwise, .*check_grads"),
+    (jnp.cumsum, POINTS, None, ValueError, "f must be elementwise"),
+    (lambda x: x + x[::-1], POINTS, None, ValueError, "f must be elementwise"),
+    (lambda x: (x**2).sum(), POINTS, None, ValueError, r"argument, \[5\], got float64\[\]"),
+    (lambda x: x > 0, POINTS, None, ValueError, r"must return floats .* got bool\[5\]"),
+    (lambda x: (x, x), POINTS, None, ValueError, "must return floats .* got tuple"),
+    (jnp.sin, [], None, ValueError, r"points must be at least one, .* got shape \(0,\)"),
+    (jnp.sin, [1.0, jnp.inf], None, ValueError, "finite in float32, got inf"),
+    (jnp.sin, {"a": POINTS}, None, TypeError, "points must be an array of floats, got dict"),
+    (jnp.sin, [[1.0], [2.0, 3.0]], None, TypeError, "array of floats, got list"),
+    (3, POINTS, None, TypeError, "f must be a function, got 3"),
+    (jnp.sin, POINTS, 3, TypeError, "closed_form must be a function, got 3"),
+    (losses.huber, POINTS, None, TypeError, "one array, got huber: .*'targets'. Fix the others"),
+    (jnp.sin, POINTS, losses.huber_grad, TypeError, "closed_form must be a function of one array"),
+])  # fmt: skip
+def test_gradient_says_what_it_needs(f, points, closed_form, error, message):
+    with pytest.raises(error, match=message):
+        check.gradient(f, points, closed_form)
 
 
 def test_the_committed_table_covers_everything_measured():

@@ -1,6 +1,7 @@
 """The command `python -m jaxnn.check`."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,11 +11,15 @@ from jaxnn.check._run import run
 
 
 def main(arguments=None) -> int:
-    """Runs the command and returns its exit code: 1 where the promise is broken."""
+    """Runs the command and returns its exit code.
+
+    That is 1 where the promise is broken, and 2 where it could not be measured or written.
+    """
     options = _parser().parse_args(arguments)
-    against = [name for name in options.against.split(",") if name]
+    against = [name.strip() for name in options.against.split(",") if name.strip()]
     began = time.perf_counter()
     try:
+        files = _files(options.output)
         report = run(
             *options.names,
             against=against,
@@ -28,14 +33,37 @@ def main(arguments=None) -> int:
         return 2
     page = report.markdown()
     print(page)
-    for suffix, words in ((".md", page), (".json", report.json())):
-        Path(options.output + suffix).write_text(words.rstrip() + "\n")
+    try:
+        for file, words in zip(files, (page, report.json()), strict=True):
+            file.write_text(words.rstrip() + "\n")
+    except OSError as error:
+        print(f"check: the report could not be written: {error}", file=sys.stderr)
+        return 2
     seconds = time.perf_counter() - began
     print(
         f"{report.checks:,} checks, {report.failures:,} failures, {seconds:.0f} s; "
-        f"written to {options.output}.md and {options.output}.json"
+        f"written to {files[0]} and {files[1]}"
     )
     return int(report.failures > 0)
+
+
+def _files(output):
+    """The two files to write, refused here and not after minutes of measuring."""
+    stem = output.removesuffix(".md").removesuffix(".json")
+    files = Path(f"{stem}.md"), Path(f"{stem}.json")
+    named = Path(stem).name and not stem.endswith("/")
+    if not named or not all(_writable(file) for file in files):
+        raise ValueError(
+            "check: --output must name files that can be written, in a folder that exists, got "
+            f"{output!r}. Create the folder, or choose another."
+        )
+    return files
+
+
+def _writable(file):
+    if file.is_dir() or not file.parent.is_dir():
+        return False
+    return os.access(file if file.exists() else file.parent, os.W_OK)
 
 
 def _parser():
@@ -50,7 +78,7 @@ def _parser():
     parser.add_argument("--seed", type=int, default=0, help="of the random points")
     parser.add_argument("--quick", action="store_true", help="float32 only, and fewer points")
     parser.add_argument(
-        "--output", default="accuracy", metavar="PATH", help="where to write, less .md and .json"
+        "--output", default="accuracy", metavar="PATH", help="where to write PATH.md and PATH.json"
     )
     return parser
 

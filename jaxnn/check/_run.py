@@ -98,8 +98,9 @@ def run(
     """Measures functions of jaxnn against high-precision truth on this machine and backend.
 
     Args:
-        *names: which: modules (`"losses"`) or functions (`"gelu"`, `"losses.huber"`); by default
-            all.
+        *names: which: modules (`"losses"`) or functions (`"gelu"`, `"losses.huber"`), with
+            `"jaxnn."` before them or not; by default all. Gradients (`"gelu_grad"`) are measured
+            with their function.
         against: peers to measure as well: `"jax"`, `"optax"`, `"torch"`, `"flax"`, `"keras"`.
             Those that are not installed are named in the report.
         points: how many, for each elementwise function.
@@ -141,15 +142,17 @@ def _chosen(names):
     if not names:
         return entries
     words = {entry.name: _words(entry.name) for entry in entries}
-    for name in names:
-        known = sorted(set().union(*words.values()))
+    known = sorted(set().union(*words.values()))
+    plain = [name.removeprefix("jaxnn.") for name in names]
+    plain = [name.removesuffix("_grad").removesuffix("_vjp") for name in plain]
+    for name, asked in zip(plain, names, strict=True):
         if name not in known:
             close = difflib.get_close_matches(name, known, 3)
             raise ValueError(
-                f"run: each name must be that of a module or function measured, got {name!r}. "
+                f"run: each name must be that of a module or function measured, got {asked!r}. "
                 f"Did you mean {' or '.join(close or ['activations', 'losses'])}?"
             )
-    return [entry for entry in entries if words[entry.name] & set(names)]
+    return [entry for entry in entries if words[entry.name] & set(plain)]
 
 
 def _words(name):
