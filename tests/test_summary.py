@@ -220,6 +220,33 @@ def test_while_and_cond_say_what_was_counted():
     assert any("cond" in note for note in s.notes)
 
 
+def test_operations_of_libraries_by_hand_and_what_is_unknown_is_noted():
+    counted = {
+        "ragged": (lambda a, b, n: lax.ragged_dot(a, b, n), (like(8, 4), like(2, 4, 3), IDS(2))),
+        "complex": (jnp.fft.fft, (like(8, 16, dtype=jnp.complex64),)),
+        "real": (jnp.fft.rfft, (like(8, 16),)),
+        "back": (jnp.fft.irfft, (like(8, 9, dtype=jnp.complex64),)),
+        "plane": (jnp.fft.fft2, (like(8, 16, dtype=jnp.complex64),)),
+        "factor": (lambda a: lax.linalg.cholesky(a, symmetrize_input=False), (like(12, 12),)),
+        "solve": (
+            lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True),
+            (like(4, 4), like(4, 5)),
+        ),
+        "add": (lambda a, i: jnp.zeros_like(a).at[i].add(a), (like(5, 3), IDS(5))),
+        "set": (lambda a, i: a.at[i].set(1.0), (like(5, 3), IDS(2))),
+    }
+    found = {name: summary(f, *args) for name, (f, args) in counted.items()}
+    assert {name: s.flops for name, s in found.items()} == {
+        "ragged": 2 * 8 * 4 * 3, "complex": 8 * 5 * 16 * 4, "real": 8 * 5 * 8 * 4,
+        "back": 8 * 5 * 8 * 4, "plane": 5 * 128 * 7, "factor": 12**3 // 3 + 3 * 12**2,
+        "solve": 4 * 4 * 5, "add": 15 + 3 * 5, "set": 3 * 2,
+    }  # fmt: skip
+    assert all(s.notes == () for s in found.values())
+    assert found["ragged"].backward_flops == 2 * found["ragged"].flops
+    for f in (jnp.linalg.svd, jnp.linalg.eigh):
+        assert f"{f.__name__} is not counted" in summary(f, like(4, 4)).notes
+
+
 def test_what_is_computed_twice_or_for_nothing_is_not_counted():
     def wasteful(x):
         nothing = jnp.exp(x) @ x
@@ -343,6 +370,27 @@ def test_flax_linen():
     assert (s.parameters, s.state) == (6, 6)
 
 
+def test_flax_linen_in_training():
+    class Trained(linen.Module):
+        @linen.compact
+        def __call__(self, x, train=False):
+            x = linen.BatchNorm(use_running_average=not train)(linen.Dense(8)(x))
+            return linen.Dense(2)(linen.Dropout(0.5, deterministic=not train)(x))
+
+    x, key = like(4, 3), jax.random.key(0)
+    s = summary(Trained(), x, train=True)
+    assert list(named(s.rows)) == ["Dense_0", "BatchNorm_0", "Dropout_0", "Dense_1"]
+    assert (s.parameters, s.state) == (32 + 16 + 18, 16)
+    assert s.flops > summary(Trained(), x).flops
+    assert [node.name for node in graph(Trained(), x, train=True).nodes] == [
+        "input",
+        *named(s.rows),
+    ]
+    keys = {"dropout": key}
+    assert summary(Trained(), x, True, rngs=keys, mutable=["batch_stats"]) == s
+    assert summary(Trained(), x, train=True, rngs=key) == s
+
+
 def test_flax_nnx():
     class Net(nnx.Module):
         def __init__(self, rngs):
@@ -421,6 +469,42 @@ def test_options_reach_the_network():
     assert summary(network, x, train=True).flops > of("batch_norm_mlp").flops
     dropped = summary(networks.mlp([4, 8, 2], dropout_rate=0.5), like(3, 4), key=jax.random.key(0))
     assert "dropout" in named(dropped.rows)
+
+
+def test_arrays_among_the_options_are_inputs():
+    f = lambda p, x, *, mask, scale=2.0: jnp.where(mask, x @ p["w"], 0) * scale
+    params, x, mask = {"w": like(3, 2)}, like(4, 3), jax.ShapeDtypeStruct((4, 2), jnp.bool_)
+    s = summary(f, params, x, mask=mask, scale=3.0)
+    assert s == summary(f, params, x, mask=jnp.ones((4, 2), bool), scale=3.0)
+    names = [node.name for node in graph(f, params, x, mask=mask).nodes]
+    assert names == ["input 0", "mask", "w", "where"]
+    dropped = networks.mlp([4, 8, 2], dropout_rate=0.5)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    names = [node.name for node in graph(dropped, like(3, 4), key=key).nodes]
+    assert names == ["input", "dense_0", "relu", "dropout", "dense_1"], "a key is no data"
+
+
+def test_captured_parameters_are_noted():
+    network, x = networks.mlp([3, 8, 2]), like(4, 3)
+    params = network.init(jax.random.key(0))
+    for f in (lambda x: network.apply(params, x), jax.jit(lambda x: network.apply(params, x))):
+        s = summary(f, x)
+        assert s.parameters == 0
+        assert any("4 arrays of 50 numbers, 200 B" in note for note in s.notes)
+    assert summary(network, x).notes == ()
+    assert of("transformer").notes == (), "tables of positions are no parameters"
+
+
+@pytest.mark.parametrize("function", [summary, graph])
+def test_shapes_in_place_of_inputs_are_refused(function):
+    network, params = networks.mlp([3, 8, 2]), {"w": like(3, 2)}
+    plain = lambda p, x: x @ p["w"]
+    for given in ((network, (8, 3)), (Linen(), [8, 3]), (plain, params, (8, 3)), (abs, (3,))):
+        with pytest.raises(TypeError, match=f"{function.__name__}: inputs must be arrays or"):
+            function(*given)
+    with pytest.raises(TypeError, match=r"got the shape \(\(3, 4\), \(3, 4\)\)"):
+        function(networks.siamese(networks.mlp([4, 8, 2])), ((3, 4), (3, 4)))
+    function(lambda x, shape: x.reshape(shape), like(2, 6), (3, 4))  # beside an array, an option
 
 
 def test_depth_opens_and_closes_blocks():

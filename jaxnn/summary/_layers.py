@@ -17,10 +17,10 @@ from jaxnn.summary._trace import Path, Trace
 
 NAMES: dict[str, str] = {
     "add_any": "add", "conv_general_dilated": "conv", "convert_element_type": "astype",
-    "dot_general": "matmul", "reduce_max": "max", "reduce_min": "min", "reduce_sum": "sum",
-    "select_n": "where",
+    "dot_general": "matmul", "ragged_dot_general": "ragged_dot", "reduce_max": "max",
+    "reduce_min": "min", "reduce_sum": "sum", "select_n": "where",
 }  # fmt: skip
-HEAVY = {"dot_general", "conv_general_dilated", "sort"}
+HEAVY = {"dot_general", "conv_general_dilated", "ragged_dot_general", "sort"}
 MOVES = VIEWS | {"concatenate", "dynamic_slice", "leave", "pad", "slice", "split", "stack"}
 
 

@@ -150,9 +150,10 @@ class _Walk:
             found = self.run(bodies[0], inputs, scopes + call, tags, times)
             self.apart = around
             return found
-        if bodies:
+        count = flops(eqn)
+        if count is None:
             self.program.notes[f"{kind} is not counted"] = None
-        outputs = self.add(eqn, kind, inputs, scopes, tags, times * flops(eqn))
+        outputs = self.add(eqn, kind, inputs, scopes, tags, times * (count or 0))
         if kind == "platform_index":
             self.chosen[outputs[0]] = _platform(eqn.params["platforms"])
         return outputs

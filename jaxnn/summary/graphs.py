@@ -89,13 +89,13 @@ def graph(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> Gra
         f: a network, module or function, as for `summary`.
         *inputs: as for `summary`.
         depth: how many levels of blocks to open; by default all down to the layers.
-        **options: passed on to `f` or its `apply`.
+        **options: as for `summary`.
 
     Returns:
         The graph.
 
     Raises:
-        TypeError: if `f` is no function.
+        TypeError: if `f` is no function, or its inputs are shapes.
         ValueError: if `depth` is not positive.
 
     Example:
