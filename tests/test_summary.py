@@ -426,6 +426,16 @@ def test_equinox():
     assert got(summary(lambda m, x: jax.vmap(m)(x), model, like(4, 20))) == expected
 
 
+def test_a_batched_layer_has_the_shape_of_its_batch():
+    def linear(w, x):
+        with jax.named_scope("linear"):
+            return w @ x
+
+    f = lambda p, x: jax.vmap(linear, (None, 0))(p["w"], x).T
+    s = summary(f, {"w": like(6, 4)}, like(5, 4))
+    assert [(row.name, row.shape) for row in s.rows] == [("w", (5, 6)), ("transpose", (6, 5))]
+
+
 def test_layers_called_directly_are_named_after_their_parameters():
     params = {"in": {"kernel": like(6, 5), "bias": like(5)}, "out": {"kernel": like(5, 3)}}
     f = lambda p, x: layers.dense(p["out"], jnp.tanh(layers.dense(p["in"], x)))
@@ -486,7 +496,8 @@ def test_arrays_among_the_options_are_inputs():
 
 def test_captured_parameters_are_noted():
     network, x = networks.mlp([3, 8, 2]), like(4, 3)
-    params = network.init(jax.random.key(0))
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: jnp.zeros(a.shape), shapes)
     for f in (lambda x: network.apply(params, x), jax.jit(lambda x: network.apply(params, x))):
         s = summary(f, x)
         assert s.parameters == 0

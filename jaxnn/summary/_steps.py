@@ -28,6 +28,7 @@ class Step:
         same: what two steps share that compute the same.
         start: the step before which its outputs take up memory, if that isn't itself.
         needed: whether an output of the program depends on it.
+        batching: whether here `jax.vmap` only puts the axis of the batch first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Step:
     same: Any
     start: int | None = None
     needed: bool = False
+    batching: bool = False
 
 
 @dataclass
@@ -167,6 +169,7 @@ class _Walk:
         same = same if eqn.primitive.name == kind else object()
         numbers = tuple(i for i in inputs if i is not None)
         at = Step(kind, scopes, tags, numbers, tuple(outputs), count, same, start)
+        at.batching = kind == "transpose" and _batching(eqn)
         self.program.steps.append(at)
         return outputs
 
@@ -214,6 +217,13 @@ class _Walk:
             return sum(step.flops for step in program(branch).steps)
 
         return max(branches, key=cost)
+
+
+def _batching(eqn) -> bool:
+    """Whether a transposition is not of the function that was batched."""
+    stack, (first, *others) = eqn.source_info.name_stack.stack, eqn.params["permutation"]
+    batched = any(type(part).__name__ == "Transform" and part.name == "vmap" for part in stack)
+    return batched and first > 0 and others == sorted(others)
 
 
 def _fits(body, eqn) -> bool:
