@@ -16,7 +16,7 @@ from flax import linen
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
-from jaxnn import networks, plots
+from jaxnn import layers, networks, plots
 from jaxnn.summary import graph
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -51,6 +51,18 @@ def plain(params, x):
     return h @ params["w2"] + x.sum()
 
 
+def branches(params, x):
+    """Chains of one to four layers beside each other, and a skip over them."""
+    ways = [x]
+    for depth in range(1, 5):
+        y = x
+        for k in range(depth):
+            y = jnp.tanh(layers.dense(params[f"branch_{depth}_{k}"], y))
+        ways.append(y)
+    return jnp.concatenate(ways, -1)
+
+
+KERNELS = {f"branch_{i}_{k}": {"kernel": like(8, 8)} for i in range(1, 5) for k in range(i)}
 SOURCES = {
     "perceptron": lambda: (networks.perceptron(2), like(4, 2)),
     "mlp": lambda: (networks.mlp([64, 128, 64, 10]), like(32, 64)),
@@ -74,6 +86,7 @@ SOURCES = {
         (IDS(2, 16), IDS(2, 12)),
     ),
     "flax": lambda: (Linen(), like(2, 8, 16)),
+    "branches": lambda: (branches, KERNELS, like(4, 8)),
     "plain": lambda: (plain, {"w1": like(6, 5), "b1": like(5), "w2": like(5, 3)}, like(4, 6)),
 }
 every_network = pytest.mark.parametrize("name", SOURCES)

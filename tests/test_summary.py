@@ -220,6 +220,33 @@ def test_while_and_cond_say_what_was_counted():
     assert any("cond" in note for note in s.notes)
 
 
+def test_operations_of_libraries_by_hand_and_what_is_unknown_is_noted():
+    counted = {
+        "ragged": (lambda a, b, n: lax.ragged_dot(a, b, n), (like(8, 4), like(2, 4, 3), IDS(2))),
+        "complex": (jnp.fft.fft, (like(8, 16, dtype=jnp.complex64),)),
+        "real": (jnp.fft.rfft, (like(8, 16),)),
+        "back": (jnp.fft.irfft, (like(8, 9, dtype=jnp.complex64),)),
+        "plane": (jnp.fft.fft2, (like(8, 16, dtype=jnp.complex64),)),
+        "factor": (lambda a: lax.linalg.cholesky(a, symmetrize_input=False), (like(12, 12),)),
+        "solve": (
+            lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True),
+            (like(4, 4), like(4, 5)),
+        ),
+        "add": (lambda a, i: jnp.zeros_like(a).at[i].add(a), (like(5, 3), IDS(5))),
+        "set": (lambda a, i: a.at[i].set(1.0), (like(5, 3), IDS(2))),
+    }
+    found = {name: summary(f, *args) for name, (f, args) in counted.items()}
+    assert {name: s.flops for name, s in found.items()} == {
+        "ragged": 2 * 8 * 4 * 3, "complex": 8 * 5 * 16 * 4, "real": 8 * 5 * 8 * 4,
+        "back": 8 * 5 * 8 * 4, "plane": 5 * 128 * 7, "factor": 12**3 // 3 + 3 * 12**2,
+        "solve": 4 * 4 * 5, "add": 15 + 3 * 5, "set": 3 * 2,
+    }  # fmt: skip
+    assert all(s.notes == () for s in found.values())
+    assert found["ragged"].backward_flops == 2 * found["ragged"].flops
+    for f in (jnp.linalg.svd, jnp.linalg.eigh):
+        assert f"{f.__name__} is not counted" in summary(f, like(4, 4)).notes
+
+
 def test_what_is_computed_twice_or_for_nothing_is_not_counted():
     def wasteful(x):
         nothing = jnp.exp(x) @ x
@@ -343,6 +370,27 @@ def test_flax_linen():
     assert (s.parameters, s.state) == (6, 6)
 
 
+def test_flax_linen_in_training():
+    class Trained(linen.Module):
+        @linen.compact
+        def __call__(self, x, train=False):
+            x = linen.BatchNorm(use_running_average=not train)(linen.Dense(8)(x))
+            return linen.Dense(2)(linen.Dropout(0.5, deterministic=not train)(x))
+
+    x, key = like(4, 3), jax.random.key(0)
+    s = summary(Trained(), x, train=True)
+    assert list(named(s.rows)) == ["Dense_0", "BatchNorm_0", "Dropout_0", "Dense_1"]
+    assert (s.parameters, s.state) == (32 + 16 + 18, 16)
+    assert s.flops > summary(Trained(), x).flops
+    assert [node.name for node in graph(Trained(), x, train=True).nodes] == [
+        "input",
+        *named(s.rows),
+    ]
+    keys = {"dropout": key}
+    assert summary(Trained(), x, True, rngs=keys, mutable=["batch_stats"]) == s
+    assert summary(Trained(), x, train=True, rngs=key) == s
+
+
 def test_flax_nnx():
     class Net(nnx.Module):
         def __init__(self, rngs):
@@ -376,6 +424,16 @@ def test_equinox():
     got = lambda s: [(row.name, row.kind, row.parameters) for row in s.rows]
     assert got(summary(model, like(20))) == expected
     assert got(summary(lambda m, x: jax.vmap(m)(x), model, like(4, 20))) == expected
+
+
+def test_a_batched_layer_has_the_shape_of_its_batch():
+    def linear(w, x):
+        with jax.named_scope("linear"):
+            return w @ x
+
+    f = lambda p, x: jax.vmap(linear, (None, 0))(p["w"], x).T
+    s = summary(f, {"w": like(6, 4)}, like(5, 4))
+    assert [(row.name, row.shape) for row in s.rows] == [("w", (5, 6)), ("transpose", (6, 5))]
 
 
 def test_layers_called_directly_are_named_after_their_parameters():
@@ -421,6 +479,43 @@ def test_options_reach_the_network():
     assert summary(network, x, train=True).flops > of("batch_norm_mlp").flops
     dropped = summary(networks.mlp([4, 8, 2], dropout_rate=0.5), like(3, 4), key=jax.random.key(0))
     assert "dropout" in named(dropped.rows)
+
+
+def test_arrays_among_the_options_are_inputs():
+    f = lambda p, x, *, mask, scale=2.0: jnp.where(mask, x @ p["w"], 0) * scale
+    params, x, mask = {"w": like(3, 2)}, like(4, 3), jax.ShapeDtypeStruct((4, 2), jnp.bool_)
+    s = summary(f, params, x, mask=mask, scale=3.0)
+    assert s == summary(f, params, x, mask=jnp.ones((4, 2), bool), scale=3.0)
+    names = [node.name for node in graph(f, params, x, mask=mask).nodes]
+    assert names == ["input 0", "mask", "w", "where"]
+    dropped = networks.mlp([4, 8, 2], dropout_rate=0.5)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    names = [node.name for node in graph(dropped, like(3, 4), key=key).nodes]
+    assert names == ["input", "dense_0", "relu", "dropout", "dense_1"], "a key is no data"
+
+
+def test_captured_parameters_are_noted():
+    network, x = networks.mlp([3, 8, 2]), like(4, 3)
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: jnp.zeros(a.shape), shapes)
+    for f in (lambda x: network.apply(params, x), jax.jit(lambda x: network.apply(params, x))):
+        s = summary(f, x)
+        assert s.parameters == 0
+        assert any("4 arrays of 50 numbers, 200 B" in note for note in s.notes)
+    assert summary(network, x).notes == ()
+    assert of("transformer").notes == (), "tables of positions are no parameters"
+
+
+@pytest.mark.parametrize("function", [summary, graph])
+def test_shapes_in_place_of_inputs_are_refused(function):
+    network, params = networks.mlp([3, 8, 2]), {"w": like(3, 2)}
+    plain = lambda p, x: x @ p["w"]
+    for given in ((network, (8, 3)), (Linen(), [8, 3]), (plain, params, (8, 3)), (abs, (3,))):
+        with pytest.raises(TypeError, match=f"{function.__name__}: inputs must be arrays or"):
+            function(*given)
+    with pytest.raises(TypeError, match=r"got the shape \(\(3, 4\), \(3, 4\)\)"):
+        function(networks.siamese(networks.mlp([4, 8, 2])), ((3, 4), (3, 4)))
+    function(lambda x, shape: x.reshape(shape), like(2, 6), (3, 4))  # beside an array, an option
 
 
 def test_depth_opens_and_closes_blocks():
@@ -494,83 +589,3 @@ def test_a_function_that_does_nothing():
     s = summary(lambda x: x, like(3))
     assert (s.rows, s.flops, s.parameters) == ((), 0, 0)
     assert "total" in str(s)
-
-
-# The structure
-
-
-def edges(g):
-    return {(g.nodes[e.source].name, g.nodes[e.target].name) for e in g.edges}
-
-
-def test_data_flows_from_layer_to_layer():
-    g = graph(*NETWORKS["mlp"])
-    assert [(node.name, node.kind, node.shape) for node in g.nodes] == [
-        ("input", "input", (32, 64)),
-        ("dense_0", "dense", (32, 128)),
-        ("relu", "", (32, 128)),
-        ("dense_1", "dense", (32, 10)),
-    ]
-    assert [(e.source, e.target) for e in g.edges] == [(0, 1), (1, 2), (2, 3)]
-    assert [node.parameters for node in g.nodes] == [0, 65 * 128, 0, 1290]
-
-
-def test_equal_blocks_are_one_group():
-    g = graph(*NETWORKS["transformer"])
-    (group,) = g.groups
-    assert (group.name, group.repeats, group.parent) == ("block_0 … block_5", 6, None)
-    inside = [node.name for node in g.nodes if node.group == 0]
-    assert inside == [
-        "norm_0", "attention", "add", "norm_1", "dense_0", "gelu", "dense_1", "add",
-    ]  # fmt: skip
-    assert ("embedding", "norm_0") in edges(g)
-    assert ("embedding", "add") in edges(g), "the residual connection"
-    assert ("add", "norm") in edges(g), "out of the last block"
-    assert all(e.source < e.target for e in g.edges)
-
-
-def test_different_blocks_stand_apart():
-    g = graph(*NETWORKS["resnet"])
-    assert [(group.name, group.repeats) for group in g.groups] == [
-        ("block_0 … block_1", 2),
-        ("block_2", 1),
-        ("block_3", 1),
-    ]
-    assert {("conv_1", "norm_1"), ("norm_1", "add"), ("norm_2", "add"), ("relu", "conv_0")} <= (
-        edges(g)
-    )
-
-
-def test_two_sides_meet_in_cross_attention():
-    g = graph(*NETWORKS["sequence_to_sequence"])
-    assert [(group.name, group.parent) for group in g.groups] == [
-        ("encoder", None),
-        ("block_0 … block_1", 0),
-        ("decoder", None),
-        ("block_0 … block_1", 2),
-    ]
-    assert ("norm", "cross_attention") in edges(g)
-    assert [node.name for node in g.nodes if node.kind == "input"] == ["input 0", "input 1"]
-
-
-def test_series_of_equal_layers_are_folded():
-    g = graph(networks.mlp([8] * 9 + [2]), like(4, 8))
-    assert [group.repeats for group in g.groups] == [8]
-    assert [node.name for node in g.nodes] == ["input", "dense_0", "relu", "dense_8"]
-    assert len(graph(networks.mlp([8, 8, 8, 2]), like(4, 8)).groups) == 0, "two are no series"
-
-
-def test_a_loop_is_a_group_that_repeats():
-    step = lambda x, layer: (jnp.tanh(layers.dense(layer, x)), None)
-    params = {"kernel": like(50, 8, 8), "bias": like(50, 8)}
-    g = graph(lambda p, x: lax.scan(step, x, p)[0], params, like(4, 8))
-    assert [(group.name, group.repeats) for group in g.groups] == [("scan", 50)]
-    assert [node.kind for node in g.nodes] == ["input", "dense", "tanh"]
-    assert [(e.source, e.target) for e in g.edges] == [(0, 1), (1, 2)]
-
-
-def test_inputs_are_named_after_their_keys():
-    f = lambda batch: batch["image"] @ batch["weights"]
-    g = graph(f, {"image": like(4, 3), "weights": like(3, 2), "unused": like(1)})
-    assert [node.name for node in g.nodes] == ["image", "weights", "matmul"]
-    assert [(e.source, e.target) for e in g.edges] == [(0, 2), (1, 2)]

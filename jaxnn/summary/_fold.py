@@ -1,6 +1,6 @@
 """Repeated blocks: layers that follow each other and are alike, found and shown once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jaxnn.summary._layers import pattern
@@ -32,31 +32,30 @@ class Fold(NamedTuple):
         return f"{first[0].name} … {last[0].name}" if len(first) == 1 else ""
 
 
-def fold(rows: Sequence) -> list[Fold]:
+def fold(rows: Sequence, chained: Callable[[list], bool] = lambda _: True) -> list[Fold]:
     """Divides rows, each with a `signature`, into repetitions; most are of one row once.
 
-    Blocks are folded from two on; series of single layers from three repetitions on.
+    Blocks are folded from two on; series of single layers from three repetitions on. `chained`
+    says of some repetitions whether the last may join those before it.
     """
     folded, i = [], 0
     while i < len(rows):
-        period, times = max(
-            ((p, _repetitions(rows, i, p)) for p in range(1, (len(rows) - i) // 2 + 1)),
-            key=lambda found: (found[0] * found[1] if found[1] > 1 else 0, -found[0]),
-            default=(1, 1),
-        )
-        blocks = period == 1 and rows[i].rows
-        if times < (2 if blocks else 3):
-            period, times = 1, 1
+        rest = rows[i:]
+        found = ((p, _repeated(rest, p, chained)) for p in range(1, len(rest) // 2 + 1))
+        enough = [(p, t) for p, t in found if t >= (2 if p == 1 and rows[i].rows else 3)]
+        period, times = max(enough, key=lambda pt: (pt[0] * pt[1], -pt[0]), default=(1, 1))
         parts = [list(rows[i + k * period : i + (k + 1) * period]) for k in range(times)]
         folded.append(Fold(parts))
         i += period * times
     return folded
 
 
-def _repetitions(rows, i, period) -> int:
-    first = [row.signature for row in rows[i : i + period]]
+def _repeated(rows, period, chained) -> int:
+    """How often the first rows are repeated."""
+    parts = [rows[k : k + period] for k in range(0, len(rows), period)]
+    alike = lambda part: [row.signature for row in part] == [row.signature for row in parts[0]]
     times = 1
-    while [row.signature for row in rows[i + times * period : i + (times + 1) * period]] == first:
+    while times < len(parts) and alike(parts[times]) and chained(parts[: times + 1]):
         times += 1
     return times
 

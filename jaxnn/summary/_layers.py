@@ -17,10 +17,10 @@ from jaxnn.summary._trace import Path, Trace
 
 NAMES: dict[str, str] = {
     "add_any": "add", "conv_general_dilated": "conv", "convert_element_type": "astype",
-    "dot_general": "matmul", "reduce_max": "max", "reduce_min": "min", "reduce_sum": "sum",
-    "select_n": "where",
+    "dot_general": "matmul", "ragged_dot_general": "ragged_dot", "reduce_max": "max",
+    "reduce_min": "min", "reduce_sum": "sum", "select_n": "where",
 }  # fmt: skip
-HEAVY = {"dot_general", "conv_general_dilated", "sort"}
+HEAVY = {"dot_general", "conv_general_dilated", "ragged_dot_general", "sort"}
 MOVES = VIEWS | {"concatenate", "dynamic_slice", "leave", "pad", "slice", "split", "stack"}
 
 
@@ -267,6 +267,9 @@ class _Joined:
         self.home = {i: k for k, piece in self.pieces.items() for i in piece.steps}
 
     def layers(self) -> list[Layer]:
+        for k in list(self.pieces):  # the end of a layer that was batched
+            if all(self.of.made.steps[i].batching for i in self.pieces[k].steps):
+                self._finish(k, lambda before: before.scoped and not before.layers)
         for k in reversed(list(self.pieces)):  # what is prepared goes to who uses it first
             piece = self.pieces[k]
             if not piece.data or (piece.direct and self._weight(piece) == 0):
@@ -274,11 +277,7 @@ class _Joined:
         for k in list(self.pieces):  # what only finishes goes to who came before
             piece = self.pieces[k]
             if piece.direct and self._weight(piece) <= 1:
-                before = self._before(piece)
-                if len(before) == 1 and None not in before:
-                    (b,) = before
-                    if b in self.pieces and self.pieces[b].direct:
-                        self._join(b, k)
+                self._finish(k, lambda before: before.direct)
         pieces = sorted(self.pieces.values(), key=lambda piece: piece.steps[-1])
         return self._runs(pieces) if any(piece.scoped for piece in pieces) else pieces
 
@@ -309,6 +308,14 @@ class _Joined:
         target = min(after)
         if not piece.data or self.pieces[target].direct:
             self._join(target, k)
+
+    def _finish(self, k, fits):
+        """Joins a piece to the one that it reads, if it is one alone and fits."""
+        before = self._before(self.pieces[k])
+        if len(before) == 1 and None not in before:
+            (b,) = before
+            if b in self.pieces and fits(self.pieces[b]):
+                self._join(b, k)
 
     def _join(self, target, k):
         """Puts piece k into another, which keeps the name of what weighs most."""

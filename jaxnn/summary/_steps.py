@@ -28,6 +28,7 @@ class Step:
         same: what two steps share that compute the same.
         start: the step before which its outputs take up memory, if that isn't itself.
         needed: whether an output of the program depends on it.
+        batching: whether here `jax.vmap` only puts the axis of the batch first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Step:
     same: Any
     start: int | None = None
     needed: bool = False
+    batching: bool = False
 
 
 @dataclass
@@ -150,9 +152,10 @@ class _Walk:
             found = self.run(bodies[0], inputs, scopes + call, tags, times)
             self.apart = around
             return found
-        if bodies:
+        count = flops(eqn)
+        if count is None:
             self.program.notes[f"{kind} is not counted"] = None
-        outputs = self.add(eqn, kind, inputs, scopes, tags, times * flops(eqn))
+        outputs = self.add(eqn, kind, inputs, scopes, tags, times * (count or 0))
         if kind == "platform_index":
             self.chosen[outputs[0]] = _platform(eqn.params["platforms"])
         return outputs
@@ -166,6 +169,7 @@ class _Walk:
         same = same if eqn.primitive.name == kind else object()
         numbers = tuple(i for i in inputs if i is not None)
         at = Step(kind, scopes, tags, numbers, tuple(outputs), count, same, start)
+        at.batching = kind == "transpose" and _batching(eqn)
         self.program.steps.append(at)
         return outputs
 
@@ -213,6 +217,13 @@ class _Walk:
             return sum(step.flops for step in program(branch).steps)
 
         return max(branches, key=cost)
+
+
+def _batching(eqn) -> bool:
+    """Whether a transposition is not of the function that was batched."""
+    stack, (first, *others) = eqn.source_info.name_stack.stack, eqn.params["permutation"]
+    batched = any(type(part).__name__ == "Transform" and part.name == "vmap" for part in stack)
+    return batched and first > 0 and others == sorted(others)
 
 
 def _fits(body, eqn) -> bool:

@@ -5,8 +5,7 @@ so every step of the backward pass says to which step of the forward pass it bel
 """
 
 import itertools
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -20,7 +19,7 @@ class Argument(NamedTuple):
     """One array among the arguments.
 
     Attributes:
-        role: `"parameter"`, `"state"` or `"input"`.
+        role: `"parameter"`, `"state"`, `"input"`, or `"random"` for a key among the options.
         path: the keys that lead to it.
         aval: its shape and dtype.
     """
@@ -36,10 +35,12 @@ class Trace(NamedTuple):
     Attributes:
         jaxpr: closed, of all arguments.
         arguments: one for each input of the jaxpr.
+        captured: arrays of floating point numbers that the function holds itself.
     """
 
     jaxpr: Any
     arguments: list[Argument]
+    captured: list[Any]
 
     @property
     def parameters(self) -> list[int]:
@@ -53,16 +54,8 @@ def trace(caller: str, f: Any, inputs: Sequence, options: dict) -> Trace:
     Nothing is computed: parameters that must be made are made by `jax.eval_shape`.
     """
     call, trees = _opened(caller, f, inputs, options)
-    leaves, structure = jax.tree.flatten([tree for _, tree in trees])
-    arrays = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
-
-    def flat(*given):  # numbers and functions among the leaves stay as they are
-        full = list(leaves)
-        for i, leaf in zip(arrays, given, strict=True):
-            full[i] = leaf
-        return call(*jax.tree.unflatten(structure, full))
-
-    closed = jax.make_jaxpr(flat)(*jax.eval_shape(lambda *x: x, *(leaves[i] for i in arrays)))
+    flat, shapes = _flat(call, [tree for _, tree in trees])
+    closed = jax.make_jaxpr(flat)(*shapes)
     arguments = []
     for role, tree in trees:
         found = jax.tree_util.tree_leaves_with_path(tree)
@@ -70,10 +63,52 @@ def trace(caller: str, f: Any, inputs: Sequence, options: dict) -> Trace:
             if hasattr(leaf, "dtype"):
                 # What can't be learned by gradients, such as a count, is state.
                 fixed = role == "parameter" and not (learned and _floating(leaf))
+                given = _option(leaf) if role == "option" else role
                 aval = closed.in_avals[len(arguments)]
-                arguments.append(Argument("state" if fixed else role, _keys(path), aval))
+                arguments.append(Argument("state" if fixed else given, _keys(path), aval))
     tags = (f"@{i}" for i in itertools.count())
-    return Trace(closed.replace(jaxpr=_tagged(closed.jaxpr, tags)), arguments)
+    return Trace(closed.replace(jaxpr=_tagged(closed.jaxpr, tags)), arguments, _captured(closed))
+
+
+def _flat(call, trees):
+    """The same function of the arrays in some trees, and their shapes.
+
+    Numbers and functions among the leaves stay as they are.
+    """
+    leaves, structure = jax.tree.flatten(trees)
+    arrays = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
+
+    def flat(*given):
+        full = list(leaves)
+        for i, leaf in zip(arrays, given, strict=True):
+            full[i] = leaf
+        return call(*jax.tree.unflatten(structure, full))
+
+    return flat, jax.eval_shape(lambda *x: x, *(leaves[i] for i in arrays))
+
+
+def _option(leaf) -> str:
+    """What an array among the options is: a mask is data, a key of random numbers none."""
+    key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or leaf.dtype == jnp.uint32
+    return "random" if key else "input"
+
+
+def _captured(closed) -> list[Any]:
+    """Parameters as likely as not; tables that JAX or a library keeps are NumPy's."""
+    found = {id(x): x for x in _constants(closed) if isinstance(x, jax.Array) and x.ndim}
+    return [x for x in found.values() if _floating(x)]
+
+
+def _constants(value):
+    """All constants of a jaxpr, those of inner ones too."""
+    if isinstance(value, core.ClosedJaxpr):
+        yield from value.consts
+        value = value.jaxpr
+    if isinstance(value, core.Jaxpr):
+        value = tuple(param for step in value.eqns for param in step.params.values())
+    if type(value) is tuple:
+        for item in value:
+            yield from _constants(item)
 
 
 def _tagged(jaxpr, tags):
@@ -129,38 +164,68 @@ def differentiated(traced: Trace) -> tuple[Any, int] | None:
 
 
 def _opened(caller, f, inputs, options):
-    """A function of trees, and these trees by their roles."""
-    data = [("input", x) for x in inputs]
+    """A function of trees, and these trees by their roles; the last are the options."""
+    data = [*(("input", x) for x in inputs), ("option", options)]
     if hasattr(f, "init") and hasattr(f, "apply"):
+        _refuse_shapes(caller, inputs)
         if not isinstance(f, tuple):
-            return _linen(f, inputs, options, data)
+            return _linen(f, inputs, options)
         f = cast(Any, f)
         made = jax.eval_shape(f.init, jax.random.key(0))  # of Network, StatefulNetwork and kin
         both = made if isinstance(made, tuple) else (made,)
         own = list(zip(("parameter", "state"), both, strict=False))
-        return partial(f.apply, **options), own + data
+        return _with_options(f.apply), own + data
     if not callable(f):
         raise TypeError(
             f"{caller}: f must be a function or a network, got {type(f).__name__}. "
             "Pass what mlp(...) returns, a Flax or Equinox module, or any function of arrays."
         )
     if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(f)):  # a module that is a pytree
-        call = lambda module, *args: module(*args, **options)
-        return call, [("parameter", f), *data]
-    if len(data) > 1 and not isinstance(inputs[0], tuple) and not _leaf(inputs[0]):
+        _refuse_shapes(caller, inputs)
+        call = lambda module, *args, **options: module(*args, **options)
+        return _with_options(call), [("parameter", f), *data]
+    own = len(inputs) > 1 and not isinstance(inputs[0], tuple) and not _leaf(inputs[0])
+    if own:
         data[0] = ("parameter", inputs[0])
-    return partial(f, **options), data
+    _refuse_shapes(caller, inputs[own:])
+    return _with_options(f), data
 
 
-def _linen(module, inputs, options, data):
+def _with_options(f):
+    return lambda *args: f(*args[:-1], **args[-1])
+
+
+def _refuse_shapes(caller, inputs):
+    """Shapes in place of arrays; beside arrays, numbers are options."""
+    if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(inputs)):
+        return
+    for x in inputs:
+        leaves = jax.tree.leaves(x)
+        if isinstance(x, tuple | list) and leaves and all(type(leaf) is int for leaf in leaves):
+            raise TypeError(
+                f"{caller}: inputs must be arrays or jax.ShapeDtypeStruct, got the shape {x}. "
+                "Pass jax.ShapeDtypeStruct(shape, jnp.float32)."
+            )
+
+
+def _linen(module, inputs, options):
+    options = dict(options)
     key = jax.random.key(0)
-    variables = dict(jax.eval_shape(partial(module.init, **options), key, *inputs))
-    own = [("parameter", variables.pop("params", {})), ("state", variables)]
+    rngs, keys = {"params": key, "dropout": key}, options.pop("rngs", {})
+    rngs |= keys if isinstance(keys, Mapping) else {"params": keys}
+    mutable = options.pop("mutable", None)
+    init = lambda args, options: module.init(rngs, *args, **options)
+    init, shapes = _flat(init, [tuple(inputs), options])
+    variables = dict(jax.eval_shape(init, *shapes))
+    params = variables.pop("params", {})
 
-    def call(params, state, *args):
-        return module.apply({"params": params, **state}, *args, **options)
+    def call(params, state, rngs, *args, **options):
+        given = {"rngs": rngs, "mutable": mutable or list(state), **options}
+        return module.apply({"params": params, **state}, *args, **given)[0]
 
-    return call, own + data
+    own = [("parameter", params), ("state", variables), ("option", rngs)]
+    data = [*(("input", x) for x in inputs), ("option", options)]
+    return _with_options(call), own + data
 
 
 def _learned(tree) -> list[bool]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from jaxnn.summary._flow import Flow
 from jaxnn.summary._fold import fold, signature
 from jaxnn.summary._layers import Layer, Layers, joined
 from jaxnn.summary._steps import program
@@ -81,19 +82,20 @@ def graph(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> Gra
     """Finds the layers of any JAX function and how data flows between them.
 
     Equal blocks that follow each other are folded into one, and so are series of equal layers
-    from three on. `plots.diagram` draws the result.
+    from three on, where each reads the one before it, all else they read is the same, and only
+    the last is read elsewhere: parallel branches stand apart. `plots.diagram` draws the result.
 
     Args:
         f: a network, module or function, as for `summary`.
         *inputs: as for `summary`.
         depth: how many levels of blocks to open; by default all down to the layers.
-        **options: passed on to `f` or its `apply`.
+        **options: as for `summary`.
 
     Returns:
         The graph.
 
     Raises:
-        TypeError: if `f` is no function.
+        TypeError: if `f` is no function, or its inputs are shapes.
         ValueError: if `depth` is not positive.
 
     Example:
@@ -129,34 +131,23 @@ class _Builder:
         self.layers = layers
         self.nodes: list[Node] = []
         self.groups: list[Group] = []
-        self.home: dict[int, int] = {}  # the node of each step
-        # The folds around each step: the first node of the fold, and which repetition it is.
+        self.flow = Flow(layers)
+        self.home: dict[int, int] = {}  # the node of each innermost layer, by their numbers
+        # The folds around each of them: the first node of the fold, and which repetition it is.
         self.turn: dict[int, tuple[tuple[int, int], ...]] = {}
 
     def graph(self) -> Graph:
-        sources = self._inputs()
+        inputs = self._inputs()
         self._add([self._row(layer) for layer in self.layers.tree], None, ())
         edges = set()
-        for i, target in self.home.items():
-            for v in self.layers.made.steps[i].inputs:
-                for source, maker in self._sources(v, sources):
-                    # What leads from one repetition to the next would lead back in a fold.
-                    if source < target and not self._next(maker, i):
-                        edges.add((source, target))
+        for reader, target in self.home.items():
+            for maker, v in self.flow.reads[reader]:
+                source = inputs.get(v) if maker is None else self.home.get(maker)
+                # What leads from one repetition to the next would lead back in a fold.
+                if source is not None and source < target and not self._next(maker, reader):
+                    edges.add((source, target))
         ordered = sorted(edges, key=lambda edge: edge[::-1])
         return Graph(tuple(self.nodes), tuple(Edge(*e) for e in ordered), tuple(self.groups))
-
-    def _sources(self, v, inputs) -> list[tuple[int, int | None]]:
-        """The nodes and steps that a value comes from, seen through the borders of loops."""
-        if v in inputs:
-            return [(inputs[v], None)]
-        maker = self.layers.makers.get(v)
-        if maker is None or v not in self.layers.data_values:
-            return []
-        if maker in self.home:
-            return [(self.home[maker], maker)]
-        step = self.layers.made.steps[maker]
-        return [found for u in step.inputs for found in self._sources(u, inputs)]
 
     def _inputs(self) -> dict[int, int]:
         """Adds a node for each input that is read."""
@@ -182,7 +173,8 @@ class _Builder:
         return _Row(layer, shape, dtype, count, rows, alike)
 
     def _add(self, rows, group, turn):
-        for part in fold(rows):
+        chained = lambda parts: self.flow.chained([[row.layer for row in p] for p in parts])
+        for part in fold(rows, chained):
             inner = group
             if part.times > 1:
                 self.groups.append(Group(part.name, part.times, group))
@@ -212,21 +204,20 @@ class _Builder:
         look = row.shape, row.dtype, row.parameters, shared
         node = Node(layer.name, layer.kind, *look, group)
         self.nodes.append(node)
-        for i in layer.steps:
-            self.home[i], self.turn[i] = len(self.nodes) - 1, turn
+        number = self.flow.numbers[id(layer)]
+        self.home[number], self.turn[number] = len(self.nodes) - 1, turn
 
     def _again(self, first, again, turn):
-        """The steps of a repetition belong to the nodes that stand for it."""
+        """The layers of a repetition belong to the nodes that stand for it."""
         for one, other in zip(first, again, strict=True):
             if one.rows:
                 self._again(one.rows, other.rows, turn)
             else:
-                home = self.home.get(one.layer.steps[0])
-                for i in other.layer.steps:
-                    if home is not None:
-                        self.home[i], self.turn[i] = home, turn
+                number, same = (self.flow.numbers[id(row.layer)] for row in (other, one))
+                if same in self.home:
+                    self.home[number], self.turn[number] = self.home[same], turn
 
     def _next(self, maker, reader) -> bool:
-        """Whether two steps stand in different repetitions of the same block."""
+        """Whether two layers stand in different repetitions of the same block."""
         both = zip(self.turn.get(maker, ()), self.turn.get(reader, ()), strict=False)
         return any(a == b and k != n for (a, k), (b, n) in both)

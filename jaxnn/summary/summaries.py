@@ -113,7 +113,8 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
       \( [n, k] [k, m] \) has \( 2nkm \), other arithmetic one per entry, and transcendental
       functions none. Loops count as often as they run. The backward pass is that of the
       gradient in the parameters, in the inputs if there are no parameters: what `jax.vjp`
-      adds to the forward pass.
+      adds to the forward pass. Operations are counted as written: the compiler fuses and
+      simplifies them, and small networks are compiled to some percent more or less.
     * **kept** are the bytes of values that the forward pass computes and the backward pass
       reads again. **peak** is the largest sum of bytes of all values that are still needed at
       any step of both passes: a value counts from the step that computes it to the last that
@@ -127,15 +128,18 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
             Of a function of several arguments the first is taken for its parameters, if it is
             a container but no tuple.
         *inputs: what it is applied to, arrays or `jax.ShapeDtypeStruct`; of functions with
-            parameters, these come first.
+            parameters, these come first. Parameters that it captured are no arguments, and not
+            counted; a note says so.
         depth: how many levels to show; by default all down to the layers.
-        **options: passed on to `f` or its `apply`, such as `train=True`.
+        **options: passed on to `f` or its `apply`, such as `train=True`; arrays and
+            `jax.ShapeDtypeStruct` among them are inputs. Flax modules need no `rngs` and no
+            `mutable`: state may change, and is left out of the outputs.
 
     Returns:
         The summary: print it, or use its rows and totals.
 
     Raises:
-        TypeError: if `f` is no function.
+        TypeError: if `f` is no function, or its inputs are shapes.
         ValueError: if `depth` is not positive.
 
     Example:
@@ -167,7 +171,7 @@ def summary(f: Any, *inputs: Any, depth: int | None = None, **options: Any) -> S
         peak=backward.peak,
         state=sum(a.aval.size for a in traced.arguments if a.role == "state"),
         unused=(sum(a.size for a in unused), sum(map(nbytes, unused))) if unused else None,
-        notes=(*made.notes, *(() if backward.exists else (f"no backward pass: {backward.note}",))),
+        notes=(*made.notes, *_captured(traced), *backward.notes),
     )
 
 
@@ -176,7 +180,7 @@ class _Backward:
 
     Attributes:
         exists: whether there is a gradient.
-        note: why there is none.
+        notes: why there is none.
         flops: for each step of the forward pass.
         kept: likewise, bytes.
         peak: bytes, of both passes.
@@ -185,13 +189,14 @@ class _Backward:
     def __init__(self, traced: Trace, made: Program):
         self.flops: dict[int, int] = defaultdict(int)
         self.kept: dict[int, int] = defaultdict(int)
-        self.note = "there is nothing to differentiate"
+        why = "there is nothing to differentiate"
         try:
             found = differentiated(traced)
         except (NotImplementedError, ValueError) as error:
             # A loop of unknown length, or a call out of JAX.
-            found, self.note = None, str(error).split(". ")[0]
+            found, why = None, str(error).split(". ")[0]
         self.exists = found is not None
+        self.notes = () if self.exists else (f"no backward pass: {why}",)
         if found is None:
             self.peak = memory(made, len(made.steps), set()).peak
             return
@@ -213,6 +218,19 @@ class _Backward:
             home = next(known, last)
             self.flops[home] += step.flops
             self.kept[home] += used.kept.get(i, 0)
+
+
+def _captured(traced: Trace) -> list[str]:
+    """A note of arrays that are no arguments of the function."""
+    count, numbers = len(traced.captured), sum(x.size for x in traced.captured)
+    if not count:
+        return []
+    size = _table.size_text(sum(map(nbytes, traced.captured)))
+    arrays = "1 array" if count == 1 else f"{count} arrays"
+    return [
+        f"f captured {arrays} of {numbers:,} numbers, {size}, which are not counted as parameters: "
+        "pass them as its first argument, as in summary(lambda net, x: jax.vmap(net)(x), net, x)"
+    ]
 
 
 def _turn(closed, both: Program, arguments: int) -> int:
