@@ -12,6 +12,7 @@ from flax import linen, nnx
 from jaxnn import _program, backprop, losses, make_fit, networks
 from jaxnn.activations import gelu, relu, sigmoid, tanh
 from jaxnn.diagnostics import (
+    _layers,
     attention_maps,
     diagnose,
     gradient_flow,
@@ -169,59 +170,76 @@ def backward_only(h):
 backward_only.defvjp(lambda h: (jnp.sin(h), h), lambda h, g: (g * jnp.cos(h),))
 MASK = jax.random.bernoulli(KEY, 0.5, (16, 4))
 SLOPES = jax.random.uniform(KEY, (16, 4))
-FOLLOWED = {  # what follows z, and the activation in it
+MEASURED = {
     "gelu": jax.nn.gelu,
     "leaky_relu": jax.nn.leaky_relu,
+    "by_exponentials": by_exponentials,
+    "clip": lambda h: jnp.clip(h, -0.1, 0.1),
+    "all_dead": lambda h: jnp.maximum(h - 100, 0),
+    "backward_only": backward_only,
+}
+FOLLOWED = MEASURED | {
     "elu": jax.nn.elu,
     "selu": jax.nn.selu,
     "hard_sigmoid": jax.nn.hard_sigmoid,
     "our_gelu": gelu,
-    "by_exponentials": by_exponentials,
     "by_tanh": lambda h: 0.5 * (1 + jnp.tanh(0.5 * h)),
     "swish": lambda h: h * jax.nn.sigmoid(h),
     "squared_relu": lambda h: jnp.square(jax.nn.relu(h)),
-    "clip": lambda h: jnp.clip(h, -0.1, 0.1),
-    "all_dead": lambda h: jnp.maximum(h - 100, 0),
-    "backward_only": backward_only,
-    "dropout": (jnp.tanh, lambda h: jnp.where(MASK, jnp.tanh(h) / 0.5, 0)),
-    "dropout_leaky": (linen.leaky_relu, lambda h: jnp.where(MASK, linen.leaky_relu(h) / 0.5, 0)),
-    "residual": (jnp.tanh, lambda h: SLOPES + 0.1 * jnp.tanh(h)),
-    "normalized": (relu, lambda h: relu(h) / jnp.square(relu(h)).sum(-1, keepdims=True)),
 }
-UNKNOWN = {  # no elementwise function, or not of z alone
-    "softmax": jax.nn.softmax,
-    "sort": lambda h: jnp.sort(h),
-    "constant_product": lambda h: h @ jnp.ones((4, 4)),
-    "rms": lambda h: h / jnp.sqrt(jnp.square(h).mean(-1, keepdims=True) + 1e-5),
-    "randomized": lambda h: jnp.maximum(h, 0) + SLOPES * jnp.minimum(h, 0),
+# What is no elementwise function, or not of z alone: the last operation of the activation in it.
+PARTLY = {
+    "dropout": ("tanh", lambda h: jnp.where(MASK, jnp.tanh(h) / 0.5, 0)),
+    "dropout_leaky": ("select_n", lambda h: jnp.where(MASK, linen.leaky_relu(h) / 0.5, 0)),
+    "residual": ("tanh", lambda h: SLOPES + 0.1 * jnp.tanh(h)),
+    "normalized": ("tanh", lambda h: jnp.tanh(h) / jnp.square(jnp.tanh(h)).sum(-1)[:, None]),
+    "softmax": (None, jax.nn.softmax),
+    "sort": (None, lambda h: jnp.sort(h)),
+    "constant_product": (None, lambda h: h @ jnp.ones((4, 4))),
+    "rms": (None, lambda h: h / jnp.sqrt(jnp.square(h).mean(-1, keepdims=True) + 1e-5)),
+    "randomized": (None, lambda h: jnp.maximum(h, 0) + SLOPES * jnp.minimum(h, 0)),
 }
 
 
-def test_activations_are_followed_by_the_data_whatever_they_are_called():
-    both = {name: f if isinstance(f, tuple) else (f, f) for name, f in FOLLOWED.items()}
-    both |= {name: (lambda h: h, f) for name, f in UNKNOWN.items()}
-    params = {name: {"w": jnp.eye(4)} for name in both} | {"out": {"w": jnp.ones((4, 1))}}
+def test_signals_behind_activations_of_any_kind_are_measured():
+    params = {name: {"w": jnp.eye(4)} for name in MEASURED} | {"out": {"w": jnp.ones((4, 1))}}
     x = 2 * jax.random.normal(KEY, (16, 4))
 
     def loss_fn(params, x):
-        outputs = [f(x @ params[name]["w"]) @ params["out"]["w"] for name, (_, f) in both.items()]
+        outputs = [f(x @ params[name]["w"]) @ params["out"]["w"] for name, f in MEASURED.items()]
         return sum(jnp.square(y - 1).mean() for y in outputs)
-
-    flow = gradient_flow(loss_fn, params, x)
 
     @jax.jit
     def expected(x):
-        pulled = {name: jax.vjp(f, x) for name, (f, _) in both.items()}
+        pulled = {name: jax.vjp(f, x) for name, f in MEASURED.items()}
         return {name: (norm(a), pull(jnp.ones_like(a))[0]) for name, (a, pull) in pulled.items()}
 
+    flow = gradient_flow(loss_fn, params, x)
     for name, (size, slope) in expected(x).items():
-        np.testing.assert_allclose(flow[name]["activation_norm"], size, rtol=1e-5, err_msg=name)
-        assert ("dead" in flow[name]) == (name in FOLLOWED), name
-        if name in FOLLOWED:
-            steep = np.abs(slope)
-            assert flow[name]["inactive"] == np.mean(steep == 0), name
-            assert flow[name]["saturated"] == np.mean((steep > 0) & (steep < 0.01)), name
+        found, steep = flow[name], np.abs(slope)
+        np.testing.assert_allclose(found["activation_norm"], size, rtol=1e-5, err_msg=name)
+        assert found["inactive"] == np.mean(steep == 0), name
+        assert found["saturated"] == np.mean((steep > 0) & (steep < 0.01)), name
     assert flow["all_dead"]["dead"] == 1
+
+
+@pytest.mark.parametrize("name", [*FOLLOWED, *PARTLY])
+def test_activations_are_followed_by_the_data_whatever_they_are_called(name):
+    last, f = PARTLY[name] if name in PARTLY else ("whole", FOLLOWED[name])
+    params = {"hidden": {"w": jnp.eye(4)}, "out": {"w": jnp.ones((4, 1))}}
+    loss_fn = lambda p, x: jnp.square(f(x @ p["hidden"]["w"]) @ p["out"]["w"]).mean()
+    program = _program.trace(loss_fn, params, jnp.ones((16, 4)))
+    found = _layers.layers(program, params)[0].activation
+    if last is None:
+        assert found is None
+        return
+    assert found is not None
+    end = program.operations[found[-1]]
+    if last == "whole":
+        product = [op for op in program.operations if op.name == "dot_general"][-1]
+        assert product.inputs[0] == end.outputs[0]
+    else:
+        assert end.name == last
 
 
 def test_parameters_that_are_no_kernels_are_layers_of_their_own():
@@ -292,6 +310,7 @@ def test_a_bias_in_a_flat_dict_joins_the_product_it_is_added_to():
     loss_fn = lambda p, x: jnp.square(tanh(x @ p["w0"] + p["b0"]) @ p["w1"] + p["b1"] - 1).mean()
     flow = gradient_flow(loss_fn, params, X)
     assert list(flow) == ["w0", "w1", "parameters"]
+    assert diagnose(flow).name == "healthy", "what is not used is no end of the network"
     weights = norm([params["w0"], params["b0"]])
     np.testing.assert_allclose(flow["w0"]["weight_norm"], weights, rtol=1e-5)
     a = tanh(X @ params["w0"] + params["b0"])

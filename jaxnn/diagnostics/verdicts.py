@@ -143,14 +143,16 @@ def _inactive(flow):
 
 
 def _scale(flow):
-    first, last = next(iter(flow)), list(flow)[-1]
+    # Parameters that no data meet, such as unused ones, are no end of the network.
+    met = [name for name, entries in flow.items() if "delta_norm" in entries] or list(flow)
+    first, last = met[0], met[-1]
     here, there = (flow[name]["gradient_norm"] for name in (first, last))
     if all(entries["gradient_norm"] == 0 for entries in flow.values()):
         yield "vanishing", "All gradients are zero."
     elif np.isfinite(here) and here > EXPLODING * there:
-        yield "exploding", _compared(first, last, here, there, len(flow))
+        yield "exploding", _compared(first, last, here, there, len(met))
     elif here < VANISHING * there:
-        yield "vanishing", _compared(first, last, here, there, len(flow))
+        yield "vanishing", _compared(first, last, here, there, len(met))
     large = _over(flow, lambda e: e.get("gradient_ratio", 0), RATIO)
     if large:
         name, ratio = max(large.items(), key=lambda item: item[1])
