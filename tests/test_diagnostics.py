@@ -193,6 +193,7 @@ PARTLY = {
     "dropout_leaky": ("select_n", lambda h: jnp.where(MASK, linen.leaky_relu(h) / 0.5, 0)),
     "residual": ("tanh", lambda h: SLOPES + 0.1 * jnp.tanh(h)),
     "normalized": ("tanh", lambda h: jnp.tanh(h) / jnp.square(jnp.tanh(h)).sum(-1)[:, None]),
+    "dropout_alone": (None, lambda h: jnp.where(MASK, h / 0.5, 0)),
     "softmax": (None, jax.nn.softmax),
     "sort": (None, lambda h: jnp.sort(h)),
     "constant_product": (None, lambda h: h @ jnp.ones((4, 4))),

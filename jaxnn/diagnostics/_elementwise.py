@@ -119,10 +119,11 @@ class Activations:
                 break
             own.add(value)
             open_until = max(open_until, last.get(value, k))
-        return cuts
+        dropped = cuts and self._scales(part[cuts[-1]]) and self._is_masked(part[cuts[-1]])
+        return cuts[:-1] if dropped else cuts  # the factor of dropout
 
     def _end(self, z: int, part: list[int], cuts: list[int]) -> int:
-        """The last cut, without a mere factor behind a function, as of dropout or a residual."""
+        """The last cut, without a mere factor behind a function, as of a residual."""
         operations = self.program.operations
         inside = self._scope(z, part[0])
         named = [k for k in cuts if inside and operations[part[k]].scopes[: len(inside)] == inside]
@@ -130,8 +131,6 @@ class Activations:
         end = cuts[-1]
         if whole is not None and all(self._scales(part[k]) for k in range(whole + 1, end + 1)):
             return whole
-        if len(cuts) > 1 and self._scales(part[end]) and self._is_masked(part[end]):
-            return cuts[-2]
         return end
 
     def _scope(self, z: int, first: int) -> tuple[str, ...]:
