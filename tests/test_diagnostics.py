@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen
+from flax import linen, nnx
 
 from jaxnn import _program, backprop, losses, make_fit, networks
-from jaxnn.activations import relu, sigmoid, tanh
+from jaxnn.activations import gelu, relu, sigmoid, tanh
 from jaxnn.diagnostics import (
+    _layers,
     attention_maps,
     diagnose,
     gradient_flow,
@@ -51,7 +52,7 @@ def drawn(*shape, scale=1.0):
 
 
 def norm(tree):
-    return np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+    return jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
 
 
 # Flow
@@ -154,6 +155,171 @@ def test_a_weight_that_meets_no_data_has_no_output():
     assert set(flow["unused"]) == {"position", "weight_norm", "gradient_norm", "gradient_ratio"}
     assert flow["unused"]["gradient_ratio"] == 0
     assert "parameters" in flow, "what stands in no dict of its own"
+
+
+def by_exponentials(h):
+    up, down = jnp.exp(h), jnp.exp(-h)
+    return (up - down) / (up + down)
+
+
+@jax.custom_vjp
+def backward_only(h):
+    return jnp.sin(h)
+
+
+backward_only.defvjp(lambda h: (jnp.sin(h), h), lambda h, g: (g * jnp.cos(h),))
+MASK = jax.random.bernoulli(KEY, 0.5, (16, 4))
+SLOPES = jax.random.uniform(KEY, (16, 4))
+MEASURED = {
+    "gelu": jax.nn.gelu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "by_exponentials": by_exponentials,
+    "clip": lambda h: jnp.clip(h, -0.1, 0.1),
+    "all_dead": lambda h: jnp.maximum(h - 100, 0),
+    "backward_only": backward_only,
+}
+FOLLOWED = MEASURED | {
+    "elu": jax.nn.elu,
+    "selu": jax.nn.selu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "our_gelu": gelu,
+    "by_tanh": lambda h: 0.5 * (1 + jnp.tanh(0.5 * h)),
+    "swish": lambda h: h * jax.nn.sigmoid(h),
+    "squared_relu": lambda h: jnp.square(jax.nn.relu(h)),
+}
+# What is no elementwise function, or not of z alone: the last operation of the activation in it.
+PARTLY = {
+    "dropout": ("tanh", lambda h: jnp.where(MASK, jnp.tanh(h) / 0.5, 0)),
+    "dropout_leaky": ("select_n", lambda h: jnp.where(MASK, linen.leaky_relu(h) / 0.5, 0)),
+    "residual": ("tanh", lambda h: SLOPES + 0.1 * jnp.tanh(h)),
+    "normalized": ("tanh", lambda h: jnp.tanh(h) / jnp.square(jnp.tanh(h)).sum(-1)[:, None]),
+    "dropout_alone": (None, lambda h: jnp.where(MASK, h / 0.5, 0)),
+    "softmax": (None, jax.nn.softmax),
+    "sort": (None, lambda h: jnp.sort(h)),
+    "constant_product": (None, lambda h: h @ jnp.ones((4, 4))),
+    "rms": (None, lambda h: h / jnp.sqrt(jnp.square(h).mean(-1, keepdims=True) + 1e-5)),
+    "randomized": (None, lambda h: jnp.maximum(h, 0) + SLOPES * jnp.minimum(h, 0)),
+}
+
+
+def test_signals_behind_activations_of_any_kind_are_measured():
+    params = {name: {"w": jnp.eye(4)} for name in MEASURED} | {"out": {"w": jnp.ones((4, 1))}}
+    x = 2 * jax.random.normal(KEY, (16, 4))
+
+    def loss_fn(params, x):
+        outputs = [f(x @ params[name]["w"]) @ params["out"]["w"] for name, f in MEASURED.items()]
+        return sum(jnp.square(y - 1).mean() for y in outputs)
+
+    @jax.jit
+    def expected(x):
+        pulled = {name: jax.vjp(f, x) for name, f in MEASURED.items()}
+        return {name: (norm(a), pull(jnp.ones_like(a))[0]) for name, (a, pull) in pulled.items()}
+
+    flow = gradient_flow(loss_fn, params, x)
+    for name, (size, slope) in expected(x).items():
+        found, steep = flow[name], np.abs(slope)
+        np.testing.assert_allclose(found["activation_norm"], size, rtol=1e-5, err_msg=name)
+        assert found["inactive"] == np.mean(steep == 0), name
+        assert found["saturated"] == np.mean((steep > 0) & (steep < 0.01)), name
+    assert flow["all_dead"]["dead"] == 1
+
+
+@pytest.mark.parametrize("name", [*FOLLOWED, *PARTLY])
+def test_activations_are_followed_by_the_data_whatever_they_are_called(name):
+    last, f = PARTLY[name] if name in PARTLY else ("whole", FOLLOWED[name])
+    params = {"hidden": {"w": jnp.eye(4)}, "out": {"w": jnp.ones((4, 1))}}
+    loss_fn = lambda p, x: jnp.square(f(x @ p["hidden"]["w"]) @ p["out"]["w"]).mean()
+    program = _program.trace(loss_fn, params, jnp.ones((16, 4)))
+    found = _layers.layers(program, params)[0].activation
+    if last is None:
+        assert found is None
+        return
+    assert found is not None
+    end = program.operations[found[-1]]
+    if last == "whole":
+        product = [op for op in program.operations if op.name == "dot_general"][-1]
+        assert product.inputs[0] == end.outputs[0]
+    else:
+        assert end.name == last
+
+
+def test_parameters_that_are_no_kernels_are_layers_of_their_own():
+    """A bias and a gain beside the kernel, and a learned slope, which is no number."""
+    params = {
+        "kernel": {"w": jnp.eye(3)},
+        "bias": {"w": jnp.zeros(3)},
+        "hidden": {"w": jnp.eye(3)},
+        "gain": {"g": jnp.array(2.0)},
+        "curved": {"w": jnp.eye(3)},
+        "slope": {"a": jnp.array(0.2)},
+        "out": {"w": jnp.ones((3, 1))},
+    }
+
+    def loss_fn(p, x):
+        h = relu(x @ p["kernel"]["w"] + p["bias"]["w"])
+        h = jnp.tanh(h @ p["hidden"]["w"] * p["gain"]["g"]) @ p["curved"]["w"]
+        h = jnp.maximum(h, 0) + p["slope"]["a"] * jnp.minimum(h, 0)
+        return jnp.square(h @ p["out"]["w"]).mean()
+
+    flow = gradient_flow(loss_fn, params, X)
+    assert list(flow) == list(params)
+    assert [name for name in flow if "dead" in flow[name]] == ["bias", "gain"]
+    np.testing.assert_allclose(flow["kernel"]["activation_norm"], norm(X), rtol=1e-5)
+    np.testing.assert_allclose(flow["bias"]["activation_norm"], norm(relu(X)), rtol=1e-5)
+    gained = jnp.tanh(2 * relu(X))
+    np.testing.assert_allclose(flow["gain"]["activation_norm"], norm(gained), rtol=1e-5)
+    assert diagnose(flow).name == "healthy", "a bias of zeros has no ratio to speak of"
+
+
+def test_variables_of_nnx_share_the_layer_of_their_module():
+    rngs = nnx.Rngs(0)
+    net = nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), jax.nn.relu, nnx.Linear(4, 2, rngs=rngs))
+    graph, state = nnx.split(net)
+    loss_fn = lambda state, batch: jnp.square(nnx.merge(graph, state)(batch[0]) - batch[1]).mean()
+    flow = gradient_flow(loss_fn, state, (X, Y))
+    assert list(flow) == ["layers/0", "layers/2"]
+    a = relu(X @ net.layers[0].kernel[...])
+    np.testing.assert_allclose(flow["layers/0"]["activation_norm"], norm(a), rtol=1e-5)
+
+
+def test_kernels_of_a_flat_dict_or_list_are_layers():
+    kernels = [0.1 * drawn(3, 3)["kernel"] for _ in range(4)]
+
+    def loss_fn(kernels, x):
+        for kernel in kernels:
+            x = sigmoid(x @ kernel)
+        return jnp.square(x).mean()
+
+    nested = lambda p, x: loss_fn([p[f"d{i}"]["w"] for i in range(4)], x)
+    expected = gradient_flow(nested, {f"d{i}": {"w": w} for i, w in enumerate(kernels)}, X)
+    assert diagnose(expected).name == "vanishing"
+    flat = lambda p, x: loss_fn([p["net"][f"w{i}"] for i in range(4)], x)
+    named = {"net": {f"w{i}": w for i, w in enumerate(kernels)}}
+    for flow, names in [
+        (gradient_flow(loss_fn, kernels, X), [f"{i}" for i in range(4)]),
+        (gradient_flow(flat, named, X), [f"net/w{i}" for i in range(4)]),
+    ]:
+        assert list(flow) == names
+        jax.tree.map(np.testing.assert_array_equal, list(flow.values()), list(expected.values()))
+    updates = {"net": {"update_ratio": 0.1}}
+    assert diagnose({**flow, **updates}).name == "vanishing", "updates are those of the dict"
+
+
+def test_a_bias_in_a_flat_dict_joins_the_product_it_is_added_to():
+    params = {"b0": jnp.ones(3), "b1": jnp.ones(2), "unused": jnp.ones(1)}
+    params |= {"w0": drawn(3, 3)["kernel"], "w1": drawn(3, 2)["kernel"]}
+    loss_fn = lambda p, x: jnp.square(tanh(x @ p["w0"] + p["b0"]) @ p["w1"] + p["b1"] - 1).mean()
+    flow = gradient_flow(loss_fn, params, X)
+    assert list(flow) == ["w0", "w1", "parameters"]
+    assert diagnose(flow).name == "healthy", "what is not used is no end of the network"
+    weights = norm([params["w0"], params["b0"]])
+    np.testing.assert_allclose(flow["w0"]["weight_norm"], weights, rtol=1e-5)
+    a = tanh(X @ params["w0"] + params["b0"])
+    np.testing.assert_allclose(flow["w0"]["activation_norm"], norm(a), rtol=1e-5)
+
+
+def test_a_single_layer_is_not_compared():
+    assert "no other to compare it with" in str(diagnose({"a": layer()}))
 
 
 # Verdicts

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 
 from jaxnn._program import Program
+from jaxnn.diagnostics._elementwise import PRIMITIVES, Activations
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,43 @@ class Layer:
         name: the path of its parameters, such as `encoder/dense_0`.
         leaves: which of the flat parameters are its own.
         output: the number of the value it computes; None if no data meet it.
-        activation: operations from first to last that make up the elementwise function of its
-            output, or None.
+        activation: the operations that make up the elementwise function of its output, the
+            last one making it, or None.
     """
 
     name: str
     leaves: tuple[int, ...]
     output: int | None
-    activation: tuple[int, int] | None
+    activation: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """An operation on data that reads a value made of parameters.
+
+    Attributes:
+        at: which operation.
+        leaves: the flat parameters that the value is made of.
+        after: the last operation before that multiplied the data by parameters, or -1.
+    """
+
+    at: int
+    leaves: frozenset[int]
+    after: int
 
 
 def groups(params) -> dict[str, tuple[int, ...]]:
     """The flat parameters that share a dict: one group per layer, by the path of the dict."""
     found: dict[str, list[int]] = {}
-    for i, (path, _) in enumerate(jax.tree_util.tree_leaves_with_path(params)):
-        parents = [_key(entry) for entry in path[:-1]]
-        found.setdefault("/".join(parents) or "parameters", []).append(i)
+    for i, path in enumerate(_paths(params)):
+        found.setdefault("/".join(path[:-1]) or "parameters", []).append(i)
     return {name: tuple(leaves) for name, leaves in found.items()}
+
+
+def _paths(params) -> list[tuple[str, ...]]:
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    value = jax.tree_util.GetAttrKey("value")  # of a variable of flax.nnx
+    return [tuple(map(_key, path[:-1] if path[-1:] == (value,) else path)) for path in paths]
 
 
 def _key(entry) -> str:
@@ -53,38 +73,80 @@ def layers(program: Program, params) -> list[Layer]:
     A layer's output is what the last of its own parameters makes of the data. Values made of
     parameters alone, such as a penalty, are no output.
     """
-    owners = {leaf: name for name, leaves in groups(params).items() for leaf in leaves}
-    # The layers that a value is made of, as long as no data are in it.
-    pure: dict[int, frozenset[str]] = {
-        n: frozenset({owners[i]}) if i in owners else frozenset()
-        for i, n in enumerate(program.inputs)
-    }
-    data = set(program.inputs[len(owners) :])
+    meetings = _meetings(program, len(jax.tree.leaves(params)))
+    found = _split(program, params, meetings)
+    owners = {leaf: name for name, leaves in found.items() for leaf in leaves}
     output, last = {}, {}
-    for at, op in enumerate(program.operations):
-        made_of = [pure[x] for x in op.reads if x not in data]
-        if not data.isdisjoint(op.reads):
-            data.update(op.outputs)
-            value = _largest(program, op.outputs)
-            for names in made_of:
-                if len(names) == 1 and value is not None:
-                    output[(name := next(iter(names)))], last[name] = value, at
-        else:
-            together = frozenset().union(*made_of)
-            pure.update(dict.fromkeys(op.outputs, together))
-    found = groups(params)
+    for meeting in meetings:
+        names = {owners[leaf] for leaf in meeting.leaves}
+        value = _largest(program, program.operations[meeting.at].outputs)
+        if len(names) == 1 and value is not None:
+            output[(name := names.pop())], last[name] = value, meeting.at
     order = sorted(found, key=lambda name: last.get(name, len(program.operations)))
     # What is elementwise after the last layer belongs to the loss.
     final = max(last.values(), default=None)
+    activations = Activations(program)
     return [
         Layer(
             name,
             found[name],
             output.get(name),
-            None if last.get(name) == final else _activation(program, output.get(name), data),
+            None if last.get(name) in (None, final) else activations.after(output[name]),
         )
         for name in order
     ]
+
+
+def _meetings(program, count) -> list[Meeting]:
+    """Where the first `count` arguments, or what is made of them alone, meet the others."""
+    # The parameters that a value is made of, as long as no data are in it.
+    pure = {n: frozenset({i} if i < count else ()) for i, n in enumerate(program.inputs)}
+    data: dict[int, int] = dict.fromkeys(program.inputs[count:], -1)  # and their last product
+    found = []
+    for at, op in enumerate(program.operations):
+        made_of = [pure[n] for n in op.reads if n not in data]
+        before = [data[n] for n in op.reads if n in data]
+        if before:
+            after = max(before)
+            found += [Meeting(at, leaves, after) for leaves in made_of if leaves]
+            multiplied = any(made_of) and op.name not in PRIMITIVES
+            data.update(dict.fromkeys(op.outputs, at if multiplied else after))
+        else:
+            pure.update(dict.fromkeys(op.outputs, frozenset().union(*made_of)))
+    return found
+
+
+def _split(program, params, meetings) -> dict[str, tuple[int, ...]]:
+    """The groups; one whose parameters multiply the data in several places falls into these.
+
+    So each kernel of a flat dict or list is a layer, with the bias that is added to its product.
+    """
+    paths, found = _paths(params), {}
+    multiplies = lambda meeting: program.operations[meeting.at].name not in PRIMITIVES
+    size = lambda leaf: program.avals[program.inputs[leaf]].size
+    for name, leaves in groups(params).items():
+        own = [m for m in meetings if m.leaves <= set(leaves)]
+        kernels = _first((leaf, m.at) for m in own if multiplies(m) for leaf in m.leaves)
+        others = _first((leaf, m.after) for m in own for leaf in m.leaves if leaf not in kernels)
+        if len(set(kernels.values())) < 2:
+            found[name] = leaves
+            continue
+        heads = {}  # what a product is called after
+        for leaf, at in sorted(kernels.items(), key=lambda item: size(item[0])):
+            heads[at] = leaf
+        for leaf in leaves:
+            at = kernels.get(leaf, others.get(leaf))
+            own_name = "/".join(paths[heads.get(at, leaf)])
+            found.setdefault(own_name if at is not None else name, []).append(leaf)
+    return {name: tuple(leaves) for name, leaves in found.items()}
+
+
+def _first(pairs) -> dict:
+    """A dict of pairs; of several with one key the first counts."""
+    found: dict = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
 
 
 def _largest(program, outputs) -> int | None:
@@ -95,34 +157,3 @@ def _largest(program, outputs) -> int | None:
         if program.avals[n].shape and jnp.issubdtype(program.avals[n].dtype, jnp.floating)
     ]
     return max(floats, key=lambda n: program.avals[n].size, default=None)
-
-
-def _activation(program, output, data) -> tuple[int, int] | None:
-    """The elementwise function that reads the output first, if there is one."""
-    if output is None:
-        return None
-    shape, operations = program.avals[output].shape, program.operations
-    first = next((i for i, op in enumerate(operations) if output in op.reads), None)
-    if first is None:
-        return None
-    last, scopes = first, operations[first].scopes
-    while scopes and last + 1 < len(operations) and operations[last + 1].scopes == scopes:
-        last += 1
-    run, own = operations[first : last + 1], set()
-    for op in run:
-        foreign = [n for n in op.reads if n in data and n != output and n not in own]
-        if foreign or not all(s in (shape, ()) for s in _shapes(op.eqn)):
-            return None
-        own.update(op.outputs)
-    made = program.avals[run[-1].outputs[0]]
-    whole = made.shape == shape and jnp.issubdtype(made.dtype, jnp.floating)
-    return (first, last) if whole and len(run[-1].outputs) == 1 else None
-
-
-def _shapes(eqn):
-    """Shapes of all values an equation makes, inside and outside: no sum, no product of rows."""
-    yield from (v.aval.shape for v in eqn.outvars)
-    for body in eqn.params.values():
-        if isinstance(body, core.ClosedJaxpr):
-            for inner in body.jaxpr.eqns:
-                yield from _shapes(inner)

@@ -43,10 +43,12 @@ def gradient_flow(
     | `inactive` | part of the entries with \( f'(z) = 0 \) |
     | `dead` | part of the units that are inactive on every example of the batch |
 
-    Any loss function will do: layers are found by where their parameters meet the data, and
-    activations as the elementwise function that follows. Where nothing elementwise follows,
-    and for the last layer, the last three are left out; where no data are met, all but the
-    first three.
+    Any loss function will do. What shares a dict is a layer; a dict or list of several kernels
+    that multiply the data in different places falls into these, each with the bias added to its
+    product. Its output is what the last of its parameters makes of the data. Its activation is
+    the elementwise function that reads z and numbers alone, up to the one value that leaves it.
+    Where there is none or it is ambiguous, and for the last layer, the last three are left out;
+    where no data are met, all but the first four.
 
     Args:
         loss_fn: `loss_fn(params, batch, key)`, or `loss_fn(params, batch)`, that returns the
@@ -171,15 +173,16 @@ def _statistics(program, layer, flat, grads, outputs, deltas) -> dict[str, Array
 
 def _activated(program, layer, z):
     """The activation of a layer's output, and its slope: elementwise, so that ones are enough."""
-    first, last = layer.activation
-    operations = program.operations[first : last + 1]
+    operations = [program.operations[i] for i in layer.activation]
 
     def f(z):
         values = {layer.output: z}
         evaluate(operations, values)
         return values[operations[-1].outputs[0]]
 
-    return jax.jvp(f, (z,), (jnp.ones_like(z),))
+    a, pull = jax.vjp(f, z)  # functions may have a rule for this direction alone
+    (slope,) = pull(jnp.ones_like(a))
+    return a, slope
 
 
 def _wide(x: Array) -> Array:

@@ -75,7 +75,8 @@ def record_updates(step: Callable) -> Callable:
     r"""The same step, with the ratio of update to weights of every layer as metrics.
 
     \( \|\Delta W\| / \|W\| \), what part of itself a layer changes by in one step. Around
-    0.001 is common; far more is unstable, far less learns nothing.
+    0.001 is common; far more is unstable, far less learns nothing. What shares a dict counts as
+    one layer, however many kernels it holds.
 
     Args:
         step: `step(state, batch, key) -> (state, metrics)` over a state with `params`, such as

@@ -79,11 +79,13 @@ def diagnose(flow: Mapping[str, Mapping[str, Any]]) -> Verdict:
     """
     flow = {name: _latest(entries) for name, entries in flow.items()}
     flow = dict(sorted(flow.items(), key=lambda layer: layer[1].get("position", 0)))
+    given = {name: sorted(entries) for name, entries in flow.items()}
+    # Updates may be recorded of more than one layer together, or of no layer.
+    flow = {name: e for name, e in flow.items() if set(e) != {"update_ratio"}}
     if not flow or not all("gradient_norm" in entries for entries in flow.values()):
         raise ValueError(
             "diagnose: flow must hold at least one layer with its gradient_norm, got "
-            f"{ {name: sorted(entries) for name, entries in flow.items()} }. "
-            "Pass what `gradient_flow` returned."
+            f"{given}. Pass what `gradient_flow` returned."
         )
     findings: dict[str, list[str]] = {}
     for name, sentence in [*_broken(flow), *_inactive(flow), *_scale(flow)]:
@@ -109,12 +111,17 @@ def _broken(flow):
         name: entry
         for name, entries in flow.items()
         for entry, value in entries.items()
-        if not np.isfinite(value)
+        if not (np.isfinite(value) or (entry.endswith("_ratio") and _is_zero(entries)))
     }
     if wrong:
         name, entry = next(iter(wrong.items()))
         sentence = f"The {entry} of {name} is {flow[name][entry]:g}"
         yield "not finite", f"{sentence}{_others(wrong, 'with such entries')}."
+
+
+def _is_zero(entries) -> bool:
+    """Whether a layer of zeros, such as a bias, has a ratio that says nothing."""
+    return entries.get("weight_norm") == 0 and np.isfinite(entries["gradient_norm"])
 
 
 def _inactive(flow):
@@ -136,14 +143,16 @@ def _inactive(flow):
 
 
 def _scale(flow):
-    first, last = next(iter(flow)), list(flow)[-1]
+    # Parameters that no data meet, such as unused ones, are no end of the network.
+    met = [name for name, entries in flow.items() if "delta_norm" in entries] or list(flow)
+    first, last = met[0], met[-1]
     here, there = (flow[name]["gradient_norm"] for name in (first, last))
     if all(entries["gradient_norm"] == 0 for entries in flow.values()):
         yield "vanishing", "All gradients are zero."
     elif np.isfinite(here) and here > EXPLODING * there:
-        yield "exploding", _compared(first, last, here, there, len(flow))
+        yield "exploding", _compared(first, last, here, there, len(met))
     elif here < VANISHING * there:
-        yield "vanishing", _compared(first, last, here, there, len(flow))
+        yield "vanishing", _compared(first, last, here, there, len(met))
     large = _over(flow, lambda e: e.get("gradient_ratio", 0), RATIO)
     if large:
         name, ratio = max(large.items(), key=lambda item: item[1])
@@ -175,6 +184,8 @@ def _compared(first, last, here, there, depth) -> str:
 def _health(flow) -> list[str]:
     norms = [entries["gradient_norm"] for entries in flow.values()]
     found = [f"Gradient norms are between {min(norms):.3g} and {max(norms):.3g} in all layers."]
+    if len(norms) == 1:
+        found = [f"The gradient norm is {norms[0]:.3g}; one layer has no other to compare it with."]
     dead = [entries["dead"] for entries in flow.values() if "dead" in entries]
     if dead:
         found.append(f"At most {max(dead):.0%} of the units of a layer are dead.")
