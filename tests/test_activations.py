@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -200,3 +201,40 @@ def test_errors_say_what_to_do(call, error, message):
     with pytest.raises(error, match=message) as raised:
         call()
     assert str(raised.value).count(". ") >= 1
+
+
+def test_derivatives_in_learned_parameters_keep_their_digits():
+    """In the parameter, in it twice, and in both: where q - q cancels, and far out."""
+    m = mpmath
+    steep = lambda u: m.exp(-abs(u)) / (1 + m.exp(-abs(u))) ** 2
+    celu = (
+        lambda x, c: m.expm1(x / c) - x / c * m.exp(x / c),
+        lambda x, c: (x / c) ** 2 * m.exp(x / c) / c,
+        lambda x, c: -x / c * m.exp(x / c) / c,
+    )
+    swish = (
+        lambda x, b: x * x * steep(b * x),
+        lambda x, b: -(x**3) * steep(b * x) * m.tanh(b * x / 2),
+        lambda x, b: x * steep(b * x) * (2 - b * x * m.tanh(b * x / 2)),
+    )
+    in_celu = [(-1e-2, 2), (-1e-3, 2), (-1e-5, 2), (-3e-14, 0.56), (-18.3, 1.2e9), (-0.7, 0.71)]
+    in_celu += [(-0.7, 0.69), (-30.1, 0.35), (-88.3, 0.9), (-8.3e7, 1e6)]
+    in_swish = [(x * s, b) for x, b in ((64.3, 0.997), (37, 1.7), (950, 0.1)) for s in (1, -1)]
+    in_swish += [(-1e5, 1e-3), (1e-3, 3), (1e-12, 1)]
+    with m.workdps(60):
+        for f, truths, points in ((a.celu, celu, in_celu), (a.swish, swish, in_swish)):
+            x, c = np.array(points, np.float32).T
+            slope = jax.grad(f, 1)
+            ways = (slope, jax.grad(slope, 1), jax.grad(slope), jax.grad(jax.grad(f), 1))
+            every = jax.jit(jax.vmap(lambda x, c, ways=ways: [way(x, c) for way in ways]))
+            found = every(x, c)
+            for got, truth in zip(found, (*truths, truths[2]), strict=True):
+                exact = list(map(truth, map(m.mpf, x.tolist()), map(m.mpf, c.tolist())))
+                np.testing.assert_allclose(got, np.array(exact, float), rtol=8e-7, atol=1e-38)
+        slope = jax.jit(jax.grad(a.celu, 1))
+        with jax.enable_x64(True):
+            found = slope(np.float64(-1e-5), np.float64(2))
+            np.testing.assert_allclose(found, float(celu[0](m.mpf(-1e-5), 2)), rtol=1e-15)
+        for kind in (jnp.bfloat16, jnp.float16):
+            exact = float(celu[0](m.mpf(float(kind(-0.1))), 2))
+            assert abs(float(slope(kind(-0.1), kind(2))) / exact - 1) <= jnp.finfo(kind).eps / 2
