@@ -185,6 +185,8 @@ def test_golden_values():
         (lambda: a.relu(jnp.arange(3)), TypeError, "relu: x must be floating point, got int32"),
         (lambda: a.sigmoid_grad(3), TypeError, "sigmoid_grad: x must be floating point"),
         (lambda: a.softmax(jnp.ones(2), where=jnp.ones(2)), TypeError, "softmax: where must be bo"),
+        (lambda: a.gelu(1.0, "none"), TypeError, "gelu: approximate must be True or False, got 'n"),
+        (lambda: a.gelu_grad(1.0, None), TypeError, "gelu_grad: approximate must be True or False"),
         (
             lambda: a.softmax(jnp.ones((2, 5)), 3),
             ValueError,

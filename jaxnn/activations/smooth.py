@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _exact
+from jaxnn import _checks, _exact
 from jaxnn.activations._common import elementwise
 
 __all__ = [
@@ -165,6 +165,9 @@ def gelu(x: ArrayLike, approximate: bool = False) -> Array:
     Returns:
         Activations, shaped like `x`.
 
+    Raises:
+        TypeError: if `approximate` is no bool: PyTorch's "none" is False here, and "tanh" True.
+
     Example:
         >>> gelu(jnp.array([-1.0, 0.0, 1.0])).round(2)
         Array([-0.16,  0.  ,  0.84], dtype=float32)
@@ -172,6 +175,7 @@ def gelu(x: ArrayLike, approximate: bool = False) -> Array:
     Reference:
         Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
+    _checks.boolean("gelu", approximate=approximate)
     return elementwise("gelu", _exact.gelu_tanh if approximate else _exact.gelu, x)
 
 
@@ -180,6 +184,7 @@ def gelu_grad(x: ArrayLike, approximate: bool = False) -> Array:
 
     Of the tanh form, \( x\,\sigma(w) \): \( \sigma(w) + x\,w'\,\sigma'(w) \).
     """
+    _checks.boolean("gelu_grad", approximate=approximate)
     slope = _exact.gelu_tanh_slope if approximate else _exact.gelu_slope
     return elementwise("gelu_grad", slope, x)
 
