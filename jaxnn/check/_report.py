@@ -40,7 +40,8 @@ The promise, in float32:
   of a residual network within 1e-5; what solves equations (rbf_fit, rbf_interpolate) is within
   4e-6. The networks are small, and compiled; eagerly their layers are measured one by
   one;
-- optimizers: within 1e-5 of the exact recursion after any finite gradient; clipping within 1e-6.
+- optimizers: within 1e-5 of the exact recursion, for gradients of 0 and from 1e-30 to 3e38 (of
+  smaller ones the share 1 - β that a mean takes in may be subnormal); clipping within 1e-6.
   Their rules in plain jnp, which are there to be read, within 1e-6 for gradients near 1.
 
 Exempt are subnormal numbers, as inputs, results or differences: XLA takes them for 0 on CPU. ∞
