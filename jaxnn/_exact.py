@@ -74,6 +74,23 @@ def folded(x):
     return jnp.maximum(jnp.where(x > 0, -x, x), -800)
 
 
+def flat(x):
+    """0, and NaN where x is."""
+    return jnp.where(jnp.isnan(x), jnp.nan, jnp.zeros_like(x))
+
+
+@derivative(flat)
+def one(x):
+    """1, and NaN where x is."""
+    return 1 + flat(x)
+
+
+@derivative(one)
+def identity(x):
+    """x, of which the derivative is NaN where x is."""
+    return x
+
+
 @derivative(jnp.exp)
 def expm1(x):
     """exp(x) - 1 for x <= 0; XLA's own loses up to 5 ULP, and its derivative the tail."""

@@ -47,11 +47,12 @@ def test_limits(f, below, above):
     assert np.isfinite(ends).all()
 
 
-@pytest.mark.parametrize("f", SMOOTH + PIECEWISE)
+@pytest.mark.parametrize("f", [a.linear, *SMOOTH, *PIECEWISE])
 def test_nan_reaches_value_and_gradient(f):
     nan = jnp.array([jnp.nan])
     assert np.isnan(f(nan)).all()
     assert np.isnan(slope(f)(nan)).all()
+    assert np.isnan(slope(slope(f))(nan)).all()
 
 
 def test_kinks():
@@ -157,7 +158,10 @@ def test_maxout_ties_go_to_the_first():
     x = jnp.array([[2.0, 2.0, 1.0, 5.0]])
     close(jax.grad(lambda x: a.maxout(x, 2).sum())(x), [[1, 0, 0, 1]])
     close(a.maxout_vjp(jnp.array([[3.0, 4.0]]), x, 2), [[3, 0, 0, 4]])
-    assert np.isnan(a.maxout(jnp.array([1.0, jnp.nan]), 2)).all()
+    x = jnp.array([1.0, jnp.nan, 3.0, 2.0])
+    for slopes in (slope(lambda x: a.maxout(x, 2))(x), a.maxout_vjp(jnp.ones(2), x, 2)):
+        np.testing.assert_array_equal(slopes, [0, np.nan, 1, 0])
+    np.testing.assert_array_equal(a.maxout(x, 2), [np.nan, 3])
 
 
 def test_tanh_keeps_its_sign_in_a_program_of_constants():

@@ -52,13 +52,14 @@ def _in_parameter(name, f, truth, closed_form=None, bounds=(4, 8, 8), terms=None
 
 
 def _in_parameters():
-    slope = {"bounds": (6, 8)}
+    slope, line = {"bounds": (6, 8)}, {"bounds": (4, 8)}
     one_or = lambda below: lambda x, c: t.jet(1) if x > 0 else below(x, c)
+    prelu_slope = lambda x, c: a.prelu_grad(x, c)[1]
     u_slope = lambda u: t.sigmoid(u) * (1 + u * t.sigmoid(-u))
     return [
-        _in_parameter("leaky_relu (slope)", a.leaky_relu, t.leaky_relu),
-        _in_parameter("prelu (slope)", a.prelu, t.leaky_relu, lambda x, c: a.prelu_grad(x, c)[1]),
-        _in_parameter("elu (alpha)", a.elu, t.elu),
+        _in_parameter("leaky_relu (slope)", a.leaky_relu, t.leaky_relu, **line),
+        _in_parameter("prelu (slope)", a.prelu, t.leaky_relu, prelu_slope, **line),
+        _in_parameter("elu (alpha)", a.elu, t.elu, **line),
         _in_parameter(
             "elu (slope in alpha)", a.elu_grad, one_or(lambda x, c: c * t.exp(x)), **slope
         ),

@@ -19,7 +19,7 @@ The promise, in float32:
 - elementwise functions: the value within 4 units in the last place (ULP), the derivative
   within 6, the second derivative within 8, over all finite inputs. Within 0.35 of a simple zero
   of a derivative, where no formula can keep its digits, within 2⁻²² instead. Infinity gives the
-  limit, and NaN gives NaN in the value and in the derivative. Derivatives in a parameter that
+  limit, and NaN gives NaN in the value and in both derivatives. Derivatives in a parameter that
   may be learned (the rows "alpha", "beta", "slope", and "slope in alpha" for the derivative in
   both) are within 8 ULP, for parameters from 2⁻²⁰ to 2²⁰;
 - bfloat16 and float16: within 1 ULP, since all is computed in float32 and rounded once;
