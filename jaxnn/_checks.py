@@ -12,6 +12,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 
@@ -94,6 +95,15 @@ def integer(function: str, **arrays) -> None:
             raise TypeError(
                 f"{function}: {name} must hold integers, got {dtype}. "
                 f"Convert it: {name}.astype(jnp.int32)."
+            )
+
+
+def boolean(function: str, **flags) -> None:
+    """Raises TypeError unless all the named flags are True or False, of Python or of NumPy."""
+    for name, flag in flags.items():
+        if not isinstance(flag, (bool, np.bool_)):
+            raise TypeError(
+                f"{function}: {name} must be True or False, got {flag!r}. Pass a Python bool."
             )
 
 

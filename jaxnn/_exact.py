@@ -74,6 +74,23 @@ def folded(x):
     return jnp.maximum(jnp.where(x > 0, -x, x), -800)
 
 
+def flat(x):
+    """0, and NaN where x is."""
+    return jnp.where(jnp.isnan(x), jnp.nan, jnp.zeros_like(x))
+
+
+@derivative(flat)
+def one(x):
+    """1, and NaN where x is."""
+    return 1 + flat(x)
+
+
+@derivative(one)
+def identity(x):
+    """x, of which the derivative is NaN where x is."""
+    return x
+
+
 @derivative(jnp.exp)
 def expm1(x):
     """exp(x) - 1 for x <= 0; XLA's own loses up to 5 ULP, and its derivative the tail."""
@@ -208,7 +225,7 @@ def celu_slope(x, alpha):
 def _ratio(x, alpha):
     """x / alpha, bounded, and its rounding error, which exp would multiply by x / alpha."""
     q = x / alpha
-    p, error = product(alpha, q)
+    p, error = product(alpha, q, 1e30)
     error = jnp.where((q > -800) & (q < -0.1), ((x - p) - error) / alpha, 0)
     return jnp.maximum(q, -800), jax.lax.stop_gradient(error)
 
@@ -219,9 +236,14 @@ def _celu_below(x, alpha):
     return jnp.where(q > -1e-9, x, alpha * (expm1(q) + error * jnp.exp(q)))
 
 
+@jax.custom_jvp
 def _celu_in_alpha(x, alpha):
+    """h(q) = exp(q) - 1 - q exp(q), which is nearly -q^2 / 2 where both cancel."""
     q, _ = _ratio(x, alpha)
-    return expm1(q) - q * jnp.exp(q)
+    near, series = jnp.maximum(q, -1), 0.0
+    for k in range(20 if q.dtype == jnp.float64 else 13, 1, -1):
+        series = series * near + (1 - k) / math.factorial(k)
+    return jnp.where(q > -1, q * (q * series), expm1(q) - q * jnp.exp(q))
 
 
 _celu_below.defjvps(
@@ -235,9 +257,28 @@ def _exp_ratio(x, alpha):
     return times_exp(1.0, *_ratio(x, alpha))
 
 
+def _exp_ratio_in_alpha(x, alpha):
+    """-q exp(q) / alpha, which is the slope of h in x too."""
+    q, error = _ratio(x, alpha)
+    return times_exp(_finite(-q / alpha), q, error)
+
+
 _exp_ratio.defjvps(
-    lambda t, y, x, alpha: t * times_exp(1 / alpha, *_ratio(x, alpha)),
-    lambda t, y, x, alpha: t * (y * (-jnp.maximum(x / alpha, -800) / alpha)),
+    lambda t, _, x, alpha: t * times_exp(1 / alpha, *_ratio(x, alpha)),
+    lambda t, _, x, alpha: t * _exp_ratio_in_alpha(x, alpha),
+)
+
+
+def _celu_bend_in_alpha(x, alpha):
+    """q^2 exp(q) / alpha, in an order in which nothing is subnormal before it is."""
+    q, error = _ratio(x, alpha)
+    far = q < -1
+    return times_exp(_finite(jnp.where(far, q * q, q) / alpha), q, error) * jnp.where(far, 1, q)
+
+
+_celu_in_alpha.defjvps(
+    lambda t, _, x, alpha: t * _exp_ratio_in_alpha(x, alpha),
+    lambda t, _, x, alpha: t * _celu_bend_in_alpha(x, alpha),
 )
 
 
@@ -267,7 +308,7 @@ def swish(x, beta):
 install(
     swish,
     lambda t, x, beta: t * swish_slope(x, beta),
-    lambda t, x, beta: t * (_finite(x) * (_finite(x) * sigmoid_slope(beta * x))),
+    lambda t, x, beta: t * _swish_in_beta(x, beta),
 )
 
 
@@ -285,10 +326,41 @@ def _times_bend(q, x, beta):
     return times_exp(q * (2 + n + error + e * (2 - n)) / (1 + e) ** 3, n, error)
 
 
+def _root_in_beta(x, beta):
+    """x exp(-|u| / 2) / (1 + e): with half of -|u|, nothing vanishes that x makes large again."""
+    _, n, error, e = _scaled(x, beta)
+    return times_exp(_finite(x), n / 2, error / 2) / (1 + e)
+
+
+def _swish_slope_in_beta(x, beta):
+    """x s''(u), which is the slope of x^2 sigmoid'(u) too."""
+    _, n, error, e = _scaled(x, beta)
+    bend = (2 + n + error + e * (2 - n)) / (1 + e) ** 2
+    return _root_in_beta(x, beta) * times_exp(bend, n / 2, error / 2)
+
+
 install(
     swish_slope,
     lambda t, x, beta: t * _times_bend(1.0 if beta is None else beta, x, beta),
-    lambda t, x, beta: t * (_finite(x) * _times_bend(1.0, x, beta)),
+    lambda t, x, beta: t * _swish_slope_in_beta(x, beta),
+)
+
+
+@jax.custom_jvp
+def _swish_in_beta(x, beta):
+    """x^2 sigmoid'(u)."""
+    return _root_in_beta(x, beta) ** 2
+
+
+def _swish_bend_in_beta(x, beta):
+    """-x^3 sigmoid'(u) tanh(u / 2)."""
+    root = _root_in_beta(x, beta)
+    return -tanh(0.5 * beta * x) * (_finite(x) * root) * root
+
+
+_swish_in_beta.defjvps(
+    lambda t, _, x, beta: t * _swish_slope_in_beta(x, beta),
+    lambda t, _, x, beta: t * _swish_bend_in_beta(x, beta),
 )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from jax import Array
 
 
-def product(a, b):
+def product(a, b, huge=1e6):
     """The product a * b and its rounding error (Dekker 1971); 0 where too tiny or huge for it."""
     p = rounded(a * b)
     (a_high, a_low), (b_high, b_low) = _halves(a, p.dtype), _halves(b, p.dtype)
     error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
-    known = (jnp.abs(p) > 1e-20) & (jnp.abs(p) < 1e6)
+    known = (jnp.abs(p) > 1e-20) & (jnp.abs(p) < huge)
     return p, jax.lax.stop_gradient(jnp.where(known, error, 0))
 
 

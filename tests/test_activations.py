@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -46,11 +47,12 @@ def test_limits(f, below, above):
     assert np.isfinite(ends).all()
 
 
-@pytest.mark.parametrize("f", SMOOTH + PIECEWISE)
+@pytest.mark.parametrize("f", [a.linear, *SMOOTH, *PIECEWISE])
 def test_nan_reaches_value_and_gradient(f):
     nan = jnp.array([jnp.nan])
     assert np.isnan(f(nan)).all()
     assert np.isnan(slope(f)(nan)).all()
+    assert np.isnan(slope(slope(f))(nan)).all()
 
 
 def test_kinks():
@@ -156,7 +158,10 @@ def test_maxout_ties_go_to_the_first():
     x = jnp.array([[2.0, 2.0, 1.0, 5.0]])
     close(jax.grad(lambda x: a.maxout(x, 2).sum())(x), [[1, 0, 0, 1]])
     close(a.maxout_vjp(jnp.array([[3.0, 4.0]]), x, 2), [[3, 0, 0, 4]])
-    assert np.isnan(a.maxout(jnp.array([1.0, jnp.nan]), 2)).all()
+    x = jnp.array([1.0, jnp.nan, 3.0, 2.0])
+    for slopes in (slope(lambda x: a.maxout(x, 2))(x), a.maxout_vjp(jnp.ones(2), x, 2)):
+        np.testing.assert_array_equal(slopes, [0, np.nan, 1, 0])
+    np.testing.assert_array_equal(a.maxout(x, 2), [np.nan, 3])
 
 
 def test_tanh_keeps_its_sign_in_a_program_of_constants():
@@ -184,6 +189,8 @@ def test_golden_values():
         (lambda: a.relu(jnp.arange(3)), TypeError, "relu: x must be floating point, got int32"),
         (lambda: a.sigmoid_grad(3), TypeError, "sigmoid_grad: x must be floating point"),
         (lambda: a.softmax(jnp.ones(2), where=jnp.ones(2)), TypeError, "softmax: where must be bo"),
+        (lambda: a.gelu(1.0, "none"), TypeError, "gelu: approximate must be True or False, got 'n"),
+        (lambda: a.gelu_grad(1.0, None), TypeError, "gelu_grad: approximate must be True or False"),
         (
             lambda: a.softmax(jnp.ones((2, 5)), 3),
             ValueError,
@@ -200,3 +207,40 @@ def test_errors_say_what_to_do(call, error, message):
     with pytest.raises(error, match=message) as raised:
         call()
     assert str(raised.value).count(". ") >= 1
+
+
+def test_derivatives_in_learned_parameters_keep_their_digits():
+    """In the parameter, in it twice, and in both: where q - q cancels, and far out."""
+    m = mpmath
+    steep = lambda u: m.exp(-abs(u)) / (1 + m.exp(-abs(u))) ** 2
+    celu = (
+        lambda x, c: m.expm1(x / c) - x / c * m.exp(x / c),
+        lambda x, c: (x / c) ** 2 * m.exp(x / c) / c,
+        lambda x, c: -x / c * m.exp(x / c) / c,
+    )
+    swish = (
+        lambda x, b: x * x * steep(b * x),
+        lambda x, b: -(x**3) * steep(b * x) * m.tanh(b * x / 2),
+        lambda x, b: x * steep(b * x) * (2 - b * x * m.tanh(b * x / 2)),
+    )
+    in_celu = [(-1e-2, 2), (-1e-3, 2), (-1e-5, 2), (-3e-14, 0.56), (-18.3, 1.2e9), (-0.7, 0.71)]
+    in_celu += [(-0.7, 0.69), (-30.1, 0.35), (-88.3, 0.9), (-8.3e7, 1e6)]
+    in_swish = [(x * s, b) for x, b in ((64.3, 0.997), (37, 1.7), (950, 0.1)) for s in (1, -1)]
+    in_swish += [(-1e5, 1e-3), (1e-3, 3), (1e-12, 1)]
+    with m.workdps(60):
+        for f, truths, points in ((a.celu, celu, in_celu), (a.swish, swish, in_swish)):
+            x, c = np.array(points, np.float32).T
+            slope = jax.grad(f, 1)
+            ways = (slope, jax.grad(slope, 1), jax.grad(slope), jax.grad(jax.grad(f), 1))
+            every = jax.jit(jax.vmap(lambda x, c, ways=ways: [way(x, c) for way in ways]))
+            found = every(x, c)
+            for got, truth in zip(found, (*truths, truths[2]), strict=True):
+                exact = list(map(truth, map(m.mpf, x.tolist()), map(m.mpf, c.tolist())))
+                np.testing.assert_allclose(got, np.array(exact, float), rtol=8e-7, atol=1e-38)
+        slope = jax.jit(jax.grad(a.celu, 1))
+        with jax.enable_x64(True):
+            found = slope(np.float64(-1e-5), np.float64(2))
+            np.testing.assert_allclose(found, float(celu[0](m.mpf(-1e-5), 2)), rtol=1e-15)
+        for kind in (jnp.bfloat16, jnp.float16):
+            exact = float(celu[0](m.mpf(float(kind(-0.1))), 2))
+            assert abs(float(slope(kind(-0.1), kind(2))) / exact - 1) <= jnp.finfo(kind).eps / 2

@@ -1,6 +1,7 @@
 """The measurement of accuracy: its truths, its verdicts, its command, and what it catches."""
 
 import functools
+import inspect
 import json
 import pkgutil
 import types
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from jax.typing import ArrayLike
 
 import jaxnn
 from jaxnn import activations, check, losses
@@ -201,6 +203,16 @@ def test_every_public_function_is_measured_or_exempt_by_name():
     assert lines <= public
     assert public - lines == excused, "give it an entry in jaxnn/check, or a reason in EXEMPT"
     assert all(any(fnmatchcase(name, pattern) for name in public) for pattern in exempt)
+
+
+def test_every_parameter_of_an_activation_is_measured():
+    """Each that may be learned has a row of its own."""
+    lines = {entry.name for entry in _activations.entries()}
+    for name in set(activations.__all__) & {line.split(".")[1].split("(")[0] for line in lines}:
+        _, *parameters = inspect.signature(getattr(activations, name)).parameters.values()
+        for parameter in parameters:
+            if parameter.annotation is ArrayLike:
+                assert f"activations.{name} ({parameter.name})" in lines
 
 
 def test_no_module_is_left_out():

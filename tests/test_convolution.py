@@ -78,6 +78,12 @@ def test_an_entry_that_wins_several_windows_collects_from_all():
 def test_nan_is_not_pooled_away():
     x = jnp.array([jnp.nan, 1.0, 2.0, 3.0])[:, None]
     assert jnp.isnan(layers.max_pool(x, (2,))[:, 0]).tolist() == [True, False]
+    ones = jnp.ones((2, 1))
+    for slopes in (
+        jax.grad(lambda x: layers.max_pool(x, (2,)).sum())(x),
+        layers.max_pool_vjp(ones, x, (2,)),
+    ):
+        np.testing.assert_array_equal(slopes[:, 0], [np.nan, 0, 0, 1])
     assert jnp.isnan(layers.average_pool(x, (2,))[:, 0]).tolist() == [True, False]
 
 

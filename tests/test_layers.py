@@ -288,6 +288,15 @@ def test_errors_say_what_to_do():
             call(x.astype(jnp.int32))
 
 
+def test_train_of_batch_norm_is_a_bool():
+    params, statistics = layers.batch_norm_init(KEY, 2)
+    x = jnp.ones((3, 2))
+    for flag in (None, 1, "no"):
+        with pytest.raises(TypeError, match=r"batch_norm: train must be True or False"):
+            layers.batch_norm(params, statistics, x, train=flag)
+    assert layers.batch_norm(params, statistics, x, train=np.True_)[0].shape == (3, 2)
+
+
 def test_names_of_layers_reach_the_compiled_program():
     def all_of_them(x):
         params, statistics = layers.batch_norm_init(KEY, 4)

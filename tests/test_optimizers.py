@@ -332,6 +332,33 @@ def test_clipping_of_zeros_nothing_and_nan():
     assert bool(jnp.isnan(clip.update(jnp.array([jnp.nan, 1.0]), optax.EmptyState())[0]).all())
 
 
+CLIPS = [o.clip_by_value, o.clip_by_norm, o.clip_by_global_norm]
+
+
+@pytest.mark.parametrize("clip", CLIPS[1:])
+def test_clipping_reaches_to_the_ends_of_float64(clip):
+    with jax.enable_x64(True):
+        for size, bound in ((1e300, 1.0), (1.7e308, 1e-300), (1e-300, 1e-303), (3.0, 2.0)):
+            clipped = clip(bound).update(jnp.full(2, size), None)[0]
+            np.testing.assert_allclose(clipped, bound / 2**0.5, rtol=1e-15)
+        both = [jnp.full(2, 1e300), jnp.ones(1, jnp.float32)]
+        clipped = o.clip_by_global_norm(1.0).update(both, None)[0]
+        np.testing.assert_allclose(clipped[0], 2**-0.5, rtol=1e-15)
+        np.testing.assert_array_equal(clipped[1], 0)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_clipping_takes_floats_and_one_positive_bound(clip):
+    update = lambda g, bound=2.0: clip(bound).update(g, optax.EmptyState())[0]
+    assert update({"b": 3.0}) == {"b": 2.0}
+    with pytest.raises(TypeError, match=rf"{clip.__name__}: b must be floating point, got int32"):
+        update({"b": jnp.array([3, 4])})
+    traced = jax.jit(lambda g, bound: update(g, bound))
+    for g in (jnp.array([3.0, -4.0]), jnp.zeros(2)):
+        assert np.isnan(traced(g, -1.0)).all()
+        np.testing.assert_array_equal(traced(g, 2.0), update(g))
+
+
 def test_skip_nonfinite_leaves_everything_as_it_was():
     optimizer = o.skip_nonfinite(o.adam(0.1))
     params = jnp.ones(2)
@@ -367,6 +394,7 @@ def test_population_of_optimizers_under_vmap():
         (lambda: o.clip_by_norm(0.0), "clip_by_norm: max_norm must be positive, got 0"),
         (lambda: o.clip_by_global_norm(-1.0), "clip_by_global_norm: max_norm must be positive"),
         (lambda: o.clip_by_value(0.0), "clip_by_value: limit must be positive"),
+        (lambda: o.clip_by_norm(jnp.ones(2)), r"clip_by_norm: max_norm must be one number, got sh"),
     ],
 )  # fmt: skip
 def test_bad_hyperparameters_say_so(make, message):

@@ -167,7 +167,7 @@ def maxout(x: ArrayLike, pieces: int) -> Array:
     """
     groups = _groups("maxout", x, pieces)
     # Selected rather than `max`ed: JAX would share the gradient of ties.
-    return jnp.where(_is_top(groups, -1), groups, 0).sum(-1)
+    return _exact.identity(jnp.where(_is_top(groups, -1), groups, 0).sum(-1))
 
 
 def _is_top(x, axis):
@@ -199,7 +199,7 @@ def maxout_vjp(g: ArrayLike, x: ArrayLike, pieces: int) -> Array:
     """
     groups = _groups("maxout_vjp", x, pieces)
     g = jnp.asarray(g)[..., None]
-    return jnp.where(_is_top(groups, -1), g, 0).reshape(jnp.shape(x))
+    return jnp.where(_is_top(groups, -1), g * _exact.one(groups), 0).reshape(jnp.shape(x))
 
 
 def glu(x: ArrayLike, axis: int = -1) -> Array:

@@ -3,6 +3,8 @@
 At a kink the derivative is a convention, and the docstring names ours.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -48,9 +50,19 @@ def relu_grad(x: ArrayLike) -> Array:
     return elementwise("relu_grad", lambda x: _step(x, 0, 1), x)
 
 
+@jax.custom_jvp
 def _step(x, below, above):
     """`below` up to and at 0, `above` beyond; NaN where x is."""
     return jnp.where(x > 0, above, jnp.where(x <= 0, below, x))
+
+
+# Installed to let NaN through: autodiff has a slope of 1 there.
+_exact.install(
+    _step,
+    lambda t, x, below, above: t * _step(x, 0, 0),
+    lambda t, x, below, above: jnp.where(x > 0, 0, t),
+    lambda t, x, below, above: jnp.where(x > 0, t, 0),
+)
 
 
 # Installed to fix the convention at the kink, and to let NaN through.
@@ -83,17 +95,27 @@ def _relu6(x):
 
 def relu6_grad(x: ArrayLike) -> Array:
     r"""Derivative of `relu6`, \( 1[0 < x < 6] \): 0 at both kinks."""
-    return elementwise("relu6_grad", lambda x: _between(x, 0, 6, 0, 1, 0), x)
+    return elementwise("relu6_grad", lambda x: _between(x, 1.0, 0, 6, 0, 0), x)
 
 
-def _between(x, low, high, below, inside, above):
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4, 5))
+def _between(x, inside, low, high, below, above):
     """`below` up to and at `low`, `above` from `high` on, `inside` between; NaN where x is."""
     outside = jnp.where(x <= low, below, jnp.where(x >= high, above, x))
     return jnp.where((x > low) & (x < high), inside, outside)
 
 
+# Installed as that of `_step`.
+@_between.defjvp
+def _between_jvp(low, high, below, above, primals, tangents):
+    (x, inside), (in_x, within) = primals, tangents
+    flat = in_x * _between(x, 0.0, low, high, 0, 0)
+    within = jnp.where((x > low) & (x < high), within, 0)
+    return _between(x, inside, low, high, below, above), flat + within
+
+
 # Installed to fix the convention at the kinks, and to let NaN through.
-_relu6.defjvps(lambda t, _, x: t * _between(x, 0, 6, 0, 1, 0))
+_relu6.defjvps(lambda t, _, x: t * _between(x, 1.0, 0, 6, 0, 0))
 
 
 def leaky_relu(x: ArrayLike, slope: ArrayLike = 0.01) -> Array:
@@ -287,11 +309,11 @@ def _hard_sigmoid(x):
 
 def hard_sigmoid_grad(x: ArrayLike) -> Array:
     """Derivative of `hard_sigmoid`: 1/6 for -3 < x < 3, else 0."""
-    return elementwise("hard_sigmoid_grad", lambda x: _between(x, -3, 3, 0, 1 / 6, 0), x)
+    return elementwise("hard_sigmoid_grad", lambda x: _between(x, 1 / 6, -3, 3, 0, 0), x)
 
 
 # Installed to fix the convention at the kinks, and to let NaN through.
-_hard_sigmoid.defjvps(lambda t, _, x: t * _between(x, -3, 3, 0, 1 / 6, 0))
+_hard_sigmoid.defjvps(lambda t, _, x: t * _between(x, 1 / 6, -3, 3, 0, 0))
 
 
 def hard_swish(x: ArrayLike) -> Array:
@@ -327,7 +349,7 @@ def hard_swish_grad(x: ArrayLike) -> Array:
 
 
 def _hard_swish_slope(x):
-    return _between(x, -3, 3, 0, (2 * jnp.clip(x, -3, 3) + 3) / 6, 1)
+    return _between(x, (2 * jnp.clip(x, -3, 3) + 3) / 6, -3, 3, 0, 1)
 
 
 # Installed to fix the convention at the kinks, and to let NaN through.

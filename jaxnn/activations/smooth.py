@@ -5,11 +5,10 @@ floating point, they are computed in the equivalent forms of `jaxnn/_exact.py`, 
 what JAX differentiates with as well.
 """
 
-import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _exact
+from jaxnn import _checks, _exact
 from jaxnn.activations._common import elementwise
 
 __all__ = [
@@ -32,20 +31,12 @@ def linear(x: ArrayLike) -> Array:
         >>> linear(jnp.array([-1.0, 2.0]))
         Array([-1.,  2.], dtype=float32)
     """
-    return elementwise("linear", _linear, x)
+    return elementwise("linear", _exact.identity, x)
 
 
 def linear_grad(x: ArrayLike) -> Array:
     """Derivative of `linear`: 1 everywhere, and NaN where x is."""
-    return elementwise("linear_grad", _one, x)
-
-
-def _one(x):
-    return jnp.where(jnp.isnan(x), jnp.nan, jnp.ones_like(x))
-
-
-# Installed to let NaN through.
-_linear = _exact.derivative(_one)(lambda x: x)
+    return elementwise("linear_grad", _exact.one, x)
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -165,6 +156,9 @@ def gelu(x: ArrayLike, approximate: bool = False) -> Array:
     Returns:
         Activations, shaped like `x`.
 
+    Raises:
+        TypeError: if `approximate` is no bool: PyTorch's "none" is False here, and "tanh" True.
+
     Example:
         >>> gelu(jnp.array([-1.0, 0.0, 1.0])).round(2)
         Array([-0.16,  0.  ,  0.84], dtype=float32)
@@ -172,6 +166,7 @@ def gelu(x: ArrayLike, approximate: bool = False) -> Array:
     Reference:
         Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
+    _checks.boolean("gelu", approximate=approximate)
     return elementwise("gelu", _exact.gelu_tanh if approximate else _exact.gelu, x)
 
 
@@ -180,6 +175,7 @@ def gelu_grad(x: ArrayLike, approximate: bool = False) -> Array:
 
     Of the tanh form, \( x\,\sigma(w) \): \( \sigma(w) + x\,w'\,\sigma'(w) \).
     """
+    _checks.boolean("gelu_grad", approximate=approximate)
     slope = _exact.gelu_tanh_slope if approximate else _exact.gelu_slope
     return elementwise("gelu_grad", slope, x)
 

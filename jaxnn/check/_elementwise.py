@@ -16,7 +16,7 @@ class Elementwise:
 
     Attributes:
         name: `activations.sigmoid`, or with what options, `activations.elu(alpha=0.5)`.
-        f, closed_form: the function and its derivative.
+        f, closed_form: the function and its derivative, if that has a name.
         truth: the same function of a jet, and of exact numbers.
         near: kinks and zeros to look at closely.
         options: parameters of all three.
@@ -29,7 +29,7 @@ class Elementwise:
 
     name: str
     f: Callable
-    closed_form: Callable
+    closed_form: Callable | None
     truth: Callable
     near: tuple[float, ...] = (0.0,)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Elementwise:
             cut = [(way, part, y[:count]) for way, part, y in found]
             return _measure.judged(cut, truth, allowed, dtype, near, points, terms)
 
-        bind = lambda f: lambda *a: f(*a, **self.options)
+        bind = lambda f: f and (lambda *a: f(*a, **self.options))
         ways = _measure.elementwise_ways(bind(self.f), bind(self.closed_form), self.orders)
         row = _measure.Row(
             self.name, dtype.name, "ULP", allowed, judge(_measure.results(ways, *arrays))

@@ -132,7 +132,7 @@ def batch_norm(
     Raises:
         ValueError: if `x` does not end in an axis of size `features`, `epsilon` < 0, or
             `momentum` is outside [0, 1].
-        TypeError: if `x` does not hold floats.
+        TypeError: if `x` does not hold floats, or `train` is no bool.
 
     Example:
         >>> params, statistics = batch_norm_init(jax.random.key(0), 1)
@@ -149,6 +149,7 @@ def batch_norm(
         reducing internal covariate shift", ICML 2015.
     """
     _check("batch_norm", params, x, epsilon)
+    _checks.boolean("batch_norm", train=train)
     _checks.probability("batch_norm", momentum=momentum)
     _checks.last_axis("batch_norm", x.shape[-1], mean=statistics["mean"], var=statistics["var"])
     with jax.named_scope("batch_norm"):
@@ -202,6 +203,7 @@ def batch_norm_vjp(
         The cotangents of the parameters and of `x`.
     """
     _check("batch_norm_vjp", params, x, epsilon)
+    _checks.boolean("batch_norm_vjp", train=train)
     _checks.cotangent("batch_norm_vjp", g, x.shape)
     if not (train and x.size):
         centred, factor = _by_running(statistics, x, epsilon)

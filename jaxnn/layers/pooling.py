@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn import _checks
+from jaxnn import _checks, _exact
 from jaxnn.layers._windows import overlay, patches, sizes_of, windows
 
 __all__ = [
@@ -54,7 +54,7 @@ def max_pool(
     """
     at, rows = _windows("max_pool", x, window, strides, padding)
     with jax.named_scope("max_pool"):
-        return _back(_largest(patches(rows, at, -jnp.inf)), x, at)
+        return _back(_exact.identity(_largest(patches(rows, at, -jnp.inf))), x, at)
 
 
 def max_pool_vjp(
@@ -72,8 +72,9 @@ def max_pool_vjp(
     """
     at, rows = _windows("max_pool_vjp", x, window, strides, padding)
     g = _cotangent("max_pool_vjp", g, x, at)
-    won = _first_largest(patches(rows, at, -jnp.inf))
-    return overlay(won * g[..., None, :], at).reshape(x.shape)
+    seen = patches(rows, at, -jnp.inf)
+    g = g * _exact.one(seen.max(-2))
+    return overlay(jnp.where(_first_largest(seen), g[..., None, :], 0), at).reshape(x.shape)
 
 
 def average_pool(
@@ -213,7 +214,7 @@ def _counts(x, at):
 def _first_largest(seen):
     winner = jnp.argmax(seen, axis=-2, keepdims=True)
     taps = jax.lax.broadcasted_iota(winner.dtype, seen.shape, seen.ndim - 2)
-    return (taps == winner).astype(seen.dtype)
+    return taps == winner
 
 
 @jax.custom_jvp
@@ -226,4 +227,4 @@ def _largest(seen):
 @_largest.defjvp
 def _largest_jvp(primals, tangents):
     (seen,), (tangent,) = primals, tangents
-    return _largest(seen), jnp.where(_first_largest(seen) == 1, tangent, 0).sum(-2)
+    return _largest(seen), jnp.where(_first_largest(seen), tangent, 0).sum(-2)

@@ -10,6 +10,7 @@ import optax
 from jax import Array, lax
 
 from jaxnn import _checks
+from jaxnn.optimizers._common import narrowed, widened
 
 __all__ = [
     "clip_by_global_norm", "clip_by_global_norm_update", "clip_by_norm",
@@ -29,17 +30,16 @@ def clip_by_value(limit) -> optax.GradientTransformation:
         The transformation.
 
     Raises:
-        ValueError: if `limit` is not positive.
+        ValueError: if `limit` is not one positive number; a traced one below 0 gives NaN.
+        TypeError: while updating, if a gradient does not hold floats.
 
     Example:
         >>> updates, _ = clip_by_value(1.0).update(jnp.array([3.0, -0.5]), optax.EmptyState())
         >>> updates
         Array([ 1. , -0.5], dtype=float32)
     """
-    _positive("clip_by_value", limit=limit)
-    return optax.stateless(
-        lambda updates, _: jax.tree.map(lambda g: clip_by_value_update(g, limit), updates)
-    )
+    limit = _positive("clip_by_value", limit=limit)
+    return _clipping("clip_by_value", lambda gs: [clip_by_value_update(g, limit) for g in gs])
 
 
 def clip_by_value_update(g: Array, limit) -> Array:
@@ -62,19 +62,16 @@ def clip_by_norm(max_norm) -> optax.GradientTransformation:
         The transformation.
 
     Raises:
-        ValueError: if `max_norm` is not positive.
+        ValueError: if `max_norm` is not one positive number; a traced one below 0 gives NaN.
+        TypeError: while updating, if a gradient does not hold floats.
 
     Example:
         >>> updates, _ = clip_by_norm(1.0).update(jnp.array([1e20, 1e20]), optax.EmptyState())
         >>> updates.round(4)
         Array([0.7071, 0.7071], dtype=float32)
     """
-    _positive("clip_by_norm", max_norm=max_norm)
-
-    def update(updates, _):
-        return jax.tree.map(lambda g: _scaled_down([g], max_norm)[0], updates)
-
-    return optax.stateless(update)
+    limit = _positive("clip_by_norm", max_norm=max_norm)
+    return _clipping("clip_by_norm", lambda gs: [_scaled_down([g], limit)[0] for g in gs])
 
 
 def clip_by_norm_update(g: Array, max_norm) -> Array:
@@ -97,7 +94,8 @@ def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
         The transformation.
 
     Raises:
-        ValueError: if `max_norm` is not positive.
+        ValueError: if `max_norm` is not one positive number; a traced one below 0 gives NaN.
+        TypeError: while updating, if a gradient does not hold floats.
 
     Example:
         >>> g = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
@@ -109,13 +107,8 @@ def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
         Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
         ICML 2013.
     """
-    _positive("clip_by_global_norm", max_norm=max_norm)
-
-    def update(updates, _):
-        leaves, tree = jax.tree.flatten(updates)
-        return jax.tree.unflatten(tree, _scaled_down(leaves, max_norm))
-
-    return optax.stateless(update)
+    limit = _positive("clip_by_global_norm", max_norm=max_norm)
+    return _clipping("clip_by_global_norm", lambda gs: _scaled_down(gs, limit))
 
 
 def clip_by_global_norm_update(gradients: list[Array], max_norm) -> list[Array]:
@@ -125,24 +118,46 @@ def clip_by_global_norm_update(gradients: list[Array], max_norm) -> list[Array]:
 
 
 def _positive(function, **numbers):
+    """The one number named: ValueError unless it is positive, NaN where it is traced and is not."""
+    ((name, number),) = numbers.items()
+    if jnp.ndim(number):
+        raise ValueError(
+            f"{function}: {name} must be one number, got shape {jnp.shape(number)}. "
+            "Pass a bound such as 1.0; to clip parts differently, use optax.partition."
+        )
     _checks.values(function, lambda n: n > 0, "be positive", "Pass a bound such as 1.0.", **numbers)
+    if _checks.concrete(number):
+        return number
+    number = jnp.asarray(number, float)
+    return jnp.where(number > 0, number, jnp.nan)
+
+
+def _clipping(function, clip):
+    """The transformation of a list of gradients, in float32 at least and rounded once."""
+
+    def update(updates, _):
+        leaves, tree = jax.tree.flatten(widened(function, updates))
+        return narrowed(jax.tree.unflatten(tree, clip(leaves)), updates)
+
+    return optax.stateless(update)
 
 
 def _scaled_down(tensors, max_norm):
     """The tensors with their common norm reduced to `max_norm` where it is larger."""
     if not tensors:
         return tensors
-    wide = [g.astype(_checks.wide(g.dtype)) for g in tensors]
-    largest = jnp.array([jnp.abs(g).max(initial=0) for g in wide]).max()
+    # As wide as the widest of them.
+    kind = max((g.dtype for g in tensors), key=lambda dtype: dtype.itemsize)
+    largest = jnp.array([jnp.abs(g).max(initial=0).astype(kind) for g in tensors]).max()
     # Next to the largest entry, so that no square overflows and the largest does not vanish.
     _, exponent = jnp.frexp(lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 1)))
-    exponent, one = jnp.clip(exponent - 1, -126, 126), jnp.ones_like(largest)
+    info, one = jnp.finfo(kind), jnp.ones_like(largest)
+    exponent = jnp.clip(exponent - 1, info.minexp, info.maxexp - 2)
     two = jnp.ldexp(one, exponent)
-    scaled = [g / two.astype(g.dtype) for g in wide]
-    squared = jnp.array([(g * g).sum() for g in scaled]).sum()
+    squared = jnp.array([_squares(g.astype(kind) / two) for g in tensors]).sum()
     # A zero gradient has no direction: it stays zero, and so does what differentiates it.
     norm = jnp.sqrt(jnp.where(squared == 0, 1, squared))
-    bound = jnp.asarray(max_norm, norm.dtype)
+    bound = jnp.asarray(max_norm, kind)
     share = bound / norm
     # g share / two, in an order in which no entry vanishes before the end.
     _, power = jnp.frexp(lax.stop_gradient(share))
@@ -153,11 +168,12 @@ def _scaled_down(tensors, max_norm):
         jnp.ldexp(one, -(-both // 2)),
     )
     # NaN compares false with everything, and must not pass for a small gradient.
-    small = (norm <= bound / two) | (squared == 0)
-    return [
-        jnp.where(small, g, _product(g, factors)).astype(old.dtype)
-        for g, old in zip(wide, tensors, strict=True)
-    ]
+    small = (norm <= bound / two) | ((squared == 0) & (bound > 0))
+    return [jnp.where(small, g, _product(g, factors)) for g in tensors]
+
+
+def _squares(g):
+    return (g * g).sum()
 
 
 def _product(g, factors):

@@ -31,6 +31,7 @@ CASES = {f: [Case(GRID), Case(AT_KINKS, edge=True)] for f in ELEMENTWISE} | {
     activations.maxout: [
         Case(ROWS, options={"pieces": 2}),
         Case(TIES, options={"pieces": 3}, edge=True),
+        Case(np.array([[1.0, np.nan, 2.0, 3.0]]), options={"pieces": 2}, edge=True),
     ],
     activations.prelu: [
         Case(GRID, np.linspace(-0.5, 1.5, GRID.size), wrt=(0, 1)),
