@@ -116,6 +116,21 @@ def values(function: str, holds: Callable[[Any], Any], must: str, do: str, **arr
                     raise ValueError(f"{function}: {name} must {must}, got {wrong}. {do}")
 
 
+def number(function: str, holds: Callable[[Any], Any], must: str, do: str, **numbers) -> Any:
+    """The one named hyperparameter, which must satisfy `holds`, as in `values`.
+
+    A traced one that doesn't becomes NaN, and by the product so do all gradients. One that can be
+    looked at is returned as it is.
+    """
+    values(function, holds, must, do, **numbers)
+    ((_, n),) = numbers.items()
+    if concrete(n):
+        return n
+    if not (jnp.issubdtype(n.dtype, jnp.inexact) or n.weak_type):
+        n = n.astype(float)
+    return n * jnp.where(holds(n), 1, jnp.nan)
+
+
 def cotangent(function: str, g, shape) -> None:
     """Raises ValueError unless the cotangent `g` has the shape of the output it belongs to."""
     if jnp.shape(g) != tuple(shape):
@@ -184,7 +199,17 @@ def wide(dtype):
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
 
 
-def probability(function: str, **rates) -> None:
-    """Raises ValueError unless all the named values are within [0, 1]; traced ones pass."""
+def probability(function: str, **rate) -> Any:
+    """The one named rate, which must be within [0, 1]: see `number`."""
     inside = lambda rate: (rate >= 0) & (rate <= 1)
-    values(function, inside, "be within [0, 1]", "Pass a fraction, such as 0.1.", **rates)
+    return number(function, inside, "be within [0, 1]", "Pass a fraction, such as 0.1.", **rate)
+
+
+def positive(function: str, **numbers) -> Any:
+    """The one named hyperparameter, which must be above 0: see `number`."""
+    return number(function, lambda n: n > 0, "be positive", "Pass a number above 0.", **numbers)
+
+
+def non_negative(function: str, do: str = "Pass 0 or more.", **numbers) -> Any:
+    """The one named hyperparameter, which must be at least 0: see `number`."""
+    return number(function, lambda n: n >= 0, "be at least 0", do, **numbers)

@@ -91,11 +91,6 @@ def probabilities(function: str, **predictions) -> Array:
     )  # fmt: skip
 
 
-def positive(function: str, **numbers) -> None:
-    """Raises ValueError unless the named hyperparameters are above 0."""
-    _checks.values(function, lambda n: n > 0, "be positive", "Pass a number above 0.", **numbers)
-
-
 def elementwise(slope):
     """The rule of an elementwise or per-row slope."""
     return lambda t, *primals: t * slope(*primals)
