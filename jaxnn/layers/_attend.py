@@ -161,16 +161,13 @@ def allowed(function, shape, mask, causal) -> Any:
         seen = jnp.arange(keys) <= jnp.arange(queries)[:, None] + (keys - queries)
     if mask is None:
         return seen
+    _checks.array(function, mask=mask)
     if jnp.result_type(mask) != jnp.bool_:
         raise TypeError(
             f"{function}: mask must hold booleans, got {jnp.result_type(mask)}. "
             "Compare: mask != 0; True means that the key may be seen."
         )
-    try:
-        fits = jnp.broadcast_shapes(jnp.shape(mask), shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not _checks.broadcasts(jnp.shape(mask), shape):
         raise ValueError(
             f"{function}: mask must broadcast to [..., heads, queries, keys], {shape}, got "
             f"{jnp.shape(mask)}. Add axes: padding is mask[..., None, None, :]."

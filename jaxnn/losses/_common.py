@@ -17,6 +17,7 @@ def inputs(function: str, /, **arrays) -> tuple[list[Array], jnp.dtype]:
     """
     first, *_ = arrays
     _checks.floating(function, **{first: arrays[first]})
+    _checks.real(function, **arrays)
     dtype = jnp.result_type(arrays[first])
     wide = _checks.wide(dtype)
     return [constant(lambda a: jnp.asarray(a).astype(wide), a) for a in arrays.values()], dtype

@@ -32,6 +32,7 @@ def smooth_labels(labels: Array, amount: float) -> Array:
         Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016.
     """
     amount = _checks.probability("smooth_labels", amount=amount)
+    _checks.real("smooth_labels", labels=labels)
     if jnp.ndim(labels) == 0:
         raise ValueError(
             "smooth_labels: labels must have a last axis of classes, got a number. "
