@@ -21,13 +21,24 @@ def concrete(*arrays) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arrays))
 
 
+def array(function: str, **arrays) -> None:
+    """Raises TypeError where one of the named arguments is a list or a tuple, as JAX does."""
+    for name, item in arrays.items():
+        if isinstance(item, list | tuple):
+            raise TypeError(
+                f"{function}: {name} must be an array, got a {type(item).__name__}. "
+                f"Convert it: jnp.asarray({name})."
+            )
+
+
 def same_shape(function: str, **arrays) -> None:
     """Raises ValueError unless all the named arrays have one shape.
 
     Losses call this first: broadcasting (32,) against (32, 1) would otherwise compare every
     prediction with every target and return a plausible (32, 32) loss.
     """
-    shapes = [jnp.shape(array) for array in arrays.values()]
+    array(function, **arrays)
+    shapes = [jnp.shape(item) for item in arrays.values()]
     try:
         chex.assert_equal_shape([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes])
     except AssertionError:
@@ -40,46 +51,50 @@ def same_shape(function: str, **arrays) -> None:
 
 def last_axis(function: str, size: int, **arrays) -> None:
     """Raises ValueError unless every named array ends in an axis of `size`."""
-    for name, array in arrays.items():
+    array(function, **arrays)
+    for name, item in arrays.items():
         try:
-            chex.assert_axis_dimension(array, -1, size)
+            chex.assert_axis_dimension(item, -1, size)
         except AssertionError:
             raise ValueError(
                 f"{function}: the last axis of {name} must have size {size}, "
-                f"got shape {jnp.shape(array)}. Features stand last: transpose or reshape {name}, "
+                f"got shape {jnp.shape(item)}. Features stand last: transpose or reshape {name}, "
                 "or build the parameters for that many features."
             ) from None
 
 
 def has_axis(function: str, axis, **arrays) -> None:
     """Raises ValueError unless every named array has the axis, or each of several."""
-    for name, array in arrays.items():
-        dims = jnp.ndim(array)
+    array(function, **arrays)
+    for name, item in arrays.items():
+        dims = jnp.ndim(item)
         axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
         if not all(-dims <= one < dims for one in axes):
             raise ValueError(
                 f"{function}: axis must be one of the {dims} axes of {name}, got {axis} and shape "
-                f"{jnp.shape(array)}. Axes are counted from 0, or from the last, -1."
+                f"{jnp.shape(item)}. Axes are counted from 0, or from the last, -1."
             )
 
 
 def one_per_row(function: str, rows, **arrays) -> None:
     """Raises ValueError unless every named array has the shape of `rows` less its last axis."""
+    array(function, rows=rows, **arrays)
     expected = jnp.shape(rows)[:-1]
-    for name, array in arrays.items():
+    for name, item in arrays.items():
         try:
-            chex.assert_shape(array, expected)
+            chex.assert_shape(item, expected)
         except AssertionError:
             raise ValueError(
                 f"{function}: {name} must hold one entry per row, shape {expected}, "
-                f"got {jnp.shape(array)}. Drop or add an axis: x[..., 0], x[..., None]."
+                f"got {jnp.shape(item)}. Drop or add an axis: x[..., 0], x[..., None]."
             ) from None
 
 
 def floating(function: str, **arrays) -> None:
     """Raises TypeError unless all the named arrays hold floats."""
-    for name, array in arrays.items():
-        dtype = jnp.result_type(array)
+    array(function, **arrays)
+    for name, item in arrays.items():
+        dtype = jnp.result_type(item)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
                 f"{function}: {name} must be floating point, got {dtype}. "
@@ -87,10 +102,23 @@ def floating(function: str, **arrays) -> None:
             )
 
 
+def real(function: str, **arrays) -> None:
+    """Raises TypeError where one of the named arrays is a list, or holds complex numbers."""
+    array(function, **arrays)
+    for name, item in arrays.items():
+        dtype = jnp.result_type(item)
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise TypeError(
+                f"{function}: {name} must be real, got {dtype}. "
+                f"Pass {name}.real, or jnp.abs({name})."
+            )
+
+
 def integer(function: str, **arrays) -> None:
     """Raises TypeError unless all the named arrays hold integers."""
-    for name, array in arrays.items():
-        dtype = jnp.result_type(array)
+    array(function, **arrays)
+    for name, item in arrays.items():
+        dtype = jnp.result_type(item)
         if not jnp.issubdtype(dtype, jnp.integer):
             raise TypeError(
                 f"{function}: {name} must hold integers, got {dtype}. "
@@ -117,17 +145,39 @@ def values(function: str, holds: Callable[[Any], Any], must: str, do: str, **arr
         do: the sentence that says what to do.
         **arrays: the arrays; traced ones are left alone.
     """
-    for name, array in arrays.items():
-        if concrete(array):
+    for name, item in arrays.items():
+        if concrete(item):
             with jax.ensure_compile_time_eval():  # under `jit` too, constants are looked at
-                ok = jnp.asarray(holds(jnp.asarray(array)))
+                ok = jnp.asarray(holds(jnp.asarray(item)))
                 if not bool(ok.all()):
-                    wrong = jnp.asarray(array)[~ok].ravel()[0] if ok.ndim else array
+                    wrong = jnp.asarray(item)[~ok].ravel()[0] if ok.ndim else item
                     raise ValueError(f"{function}: {name} must {must}, got {wrong}. {do}")
+
+
+def number(function: str, holds: Callable[[Any], Any], must: str, do: str, **numbers) -> Any:
+    """The one named hyperparameter, which must satisfy `holds`, as in `values`.
+
+    A traced one that doesn't becomes NaN, and by the product so do all gradients. One that can be
+    looked at is returned as it is.
+    """
+    values(function, holds, must, do, **numbers)
+    ((_, n),) = numbers.items()
+    if concrete(n):
+        return n
+    if not (jnp.issubdtype(n.dtype, jnp.inexact) or n.weak_type):
+        n = n.astype(float)
+    return n * jnp.where(holds(n), 1, jnp.nan)
+
+
+def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of the one shape can be broadcast to the other."""
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(size in (1, whole) for size, whole in pairs)
 
 
 def cotangent(function: str, g, shape) -> None:
     """Raises ValueError unless the cotangent `g` has the shape of the output it belongs to."""
+    array(function, g=g)
     if jnp.shape(g) != tuple(shape):
         raise ValueError(
             f"{function}: g must have the shape of the output, {tuple(shape)}, "
@@ -194,7 +244,17 @@ def wide(dtype):
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
 
 
-def probability(function: str, **rates) -> None:
-    """Raises ValueError unless all the named values are within [0, 1]; traced ones pass."""
+def probability(function: str, **rate) -> Any:
+    """The one named rate, which must be within [0, 1]: see `number`."""
     inside = lambda rate: (rate >= 0) & (rate <= 1)
-    values(function, inside, "be within [0, 1]", "Pass a fraction, such as 0.1.", **rates)
+    return number(function, inside, "be within [0, 1]", "Pass a fraction, such as 0.1.", **rate)
+
+
+def positive(function: str, **numbers) -> Any:
+    """The one named hyperparameter, which must be above 0: see `number`."""
+    return number(function, lambda n: n > 0, "be positive", "Pass a number above 0.", **numbers)
+
+
+def non_negative(function: str, do: str = "Pass 0 or more.", **numbers) -> Any:
+    """The one named hyperparameter, which must be at least 0: see `number`."""
+    return number(function, lambda n: n >= 0, "be at least 0", do, **numbers)

@@ -48,7 +48,8 @@ def l1(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kern
         The penalty, a scalar in the dtype of the kernels.
 
     Raises:
-        ValueError: if `strength` is negative, or nothing in `params` is penalised.
+        ValueError: if `strength` is negative (under `jit`, NaN), or nothing in `params` is
+            penalised.
         TypeError: if what is penalised is not floating point.
 
     Example:
@@ -56,7 +57,7 @@ def l1(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kern
         >>> float(l1(params, 0.5))
         3.5
     """
-    _strengths("l1", strength=strength)
+    strength = _strength("l1", strength=strength)
     # w sign(w) is |w|, but has slope 0 at 0, where JAX gives jnp.abs slope +1: a weight that
     # has arrived at zero stays there.
     return _total("l1", params, penalised, lambda w: _as(strength, w) * w * jnp.sign(w))
@@ -64,6 +65,7 @@ def l1(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kern
 
 def l1_grad(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kernel) -> Any:
     r"""Gradient of `l1` in `params`, \( \lambda\,\mathrm{sign}(w) \); 0 at 0."""
+    strength = _strength("l1_grad", strength=strength)
     return _slopes("l1_grad", params, penalised, lambda w: _as(strength, w) * jnp.sign(w))
 
 
@@ -87,7 +89,8 @@ def l2(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kern
         The penalty, a scalar in the dtype of the kernels.
 
     Raises:
-        ValueError: if `strength` is negative, or nothing in `params` is penalised.
+        ValueError: if `strength` is negative (under `jit`, NaN), or nothing in `params` is
+            penalised.
         TypeError: if what is penalised is not floating point.
 
     Example:
@@ -101,12 +104,13 @@ def l2(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kern
         >>> jax.grad(loss_fn)(params, x, y)["kernel"].round(4).tolist()
         [[0.05999999865889549], [-0.07999999821186066]]
     """
-    _strengths("l2", strength=strength)
+    strength = _strength("l2", strength=strength)
     return _total("l2", params, penalised, lambda w: _as(strength, w) * w * w)
 
 
 def l2_grad(params: Any, strength: float, penalised: Callable[[str], bool] = _is_kernel) -> Any:
     r"""Gradient of `l2` in `params`, \( 2 \lambda w \)."""
+    strength = _strength("l2_grad", strength=strength)
     return _slopes("l2_grad", params, penalised, lambda w: 2 * _as(strength, w) * w)
 
 
@@ -133,7 +137,8 @@ def elastic_net(
         The penalty, a scalar in the dtype of the kernels.
 
     Raises:
-        ValueError: if a strength is negative, or nothing in `params` is penalised.
+        ValueError: if a strength is negative (under `jit`, NaN), or nothing in `params` is
+            penalised.
         TypeError: if what is penalised is not floating point.
 
     Example:
@@ -144,7 +149,8 @@ def elastic_net(
     Reference:
         Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
     """
-    _strengths("elastic_net", l1_strength=l1_strength, l2_strength=l2_strength)
+    l1_strength = _strength("elastic_net", l1_strength=l1_strength)
+    l2_strength = _strength("elastic_net", l2_strength=l2_strength)
 
     def penalty(w):
         return (_as(l1_strength, w) * jnp.sign(w) + _as(l2_strength, w) * w) * w
@@ -159,6 +165,8 @@ def elastic_net_grad(
     penalised: Callable[[str], bool] = _is_kernel,
 ) -> Any:
     r"""Gradient of `elastic_net`, \( \lambda_1\,\mathrm{sign}(w) + 2 \lambda_2 w \)."""
+    l1_strength = _strength("elastic_net_grad", l1_strength=l1_strength)
+    l2_strength = _strength("elastic_net_grad", l2_strength=l2_strength)
 
     def slope(w):
         return _as(l1_strength, w) * jnp.sign(w) + 2 * _as(l2_strength, w) * w
@@ -205,11 +213,7 @@ def _as(strength, w):
     return jnp.asarray(strength, w.dtype)
 
 
-def _strengths(function, **strengths):
-    _checks.values(
-        function,
-        lambda strength: strength >= 0,
-        "not be negative",
-        "A negative strength rewards large weights: drop the sign.",
-        **strengths,
-    )
+def _strength(function, **strength):
+    """The one named strength, which must not be negative: see `_checks.number`."""
+    do = "A negative strength rewards large weights: drop the sign."
+    return _checks.number(function, lambda s: s >= 0, "not be negative", do, **strength)

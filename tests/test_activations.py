@@ -1,5 +1,7 @@
 """What is particular to the activations: kinks, limits, tails, golden values, messages."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -183,11 +185,19 @@ def test_golden_values():
     close(a.glu(jnp.array([[3.0, 0.0]])), [[1.5]])
 
 
+ON = jnp.array([True, True, False])
+LISTED: Any = [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: a.relu(jnp.arange(3)), TypeError, "relu: x must be floating point, got int32"),
         (lambda: a.sigmoid_grad(3), TypeError, "sigmoid_grad: x must be floating point"),
+        (lambda: a.softmax(jnp.ones(3), where=ON[:2]), ValueError, "where must broadcast to the"),
+        (lambda: a.softmax(jnp.ones(3), where=ON[None]), ValueError, r"\(3,\), got \(1, 3\)"),
+        (lambda: a.softmax(jnp.ones(3), where=LISTED), TypeError, "where must be an array"),
+        (lambda: a.relu(LISTED), TypeError, "relu: x must be an array, got a list"),
         (lambda: a.softmax(jnp.ones(2), where=jnp.ones(2)), TypeError, "softmax: where must be bo"),
         (lambda: a.gelu(1.0, "none"), TypeError, "gelu: approximate must be True or False, got 'n"),
         (lambda: a.gelu_grad(1.0, None), TypeError, "gelu_grad: approximate must be True or False"),

@@ -57,6 +57,64 @@ def test_a_query_that_may_see_nothing_gets_zeros_and_gives_none():
     assert all(jnp.isfinite(a).all() for a in (in_q, in_k, in_v))
 
 
+# Which of q, k and v may hold anything in the last step of the first head, under a mask.
+COUNTS = np.array([True, True, True, False])
+PADDED = {
+    "keys": (COUNTS, (False, True, True)),
+    "keys and queries": (COUNTS & COUNTS[:, None], (True, True, True)),
+    "one of two groups": (np.stack([np.broadcast_to(COUNTS, (4, 4)), ~COUNTS & COUNTS[:, None]]),
+                          (False, True, True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("mask", "spoiled"), PADDED.values(), ids=PADDED)
+def test_what_no_query_may_see_has_no_part_whatever_it_holds(mask, spoiled, bad):
+    at = [normal(4, 2, 3, seed=seed) for seed in range(3)]
+    other = [a.at[3, 0].set(bad) if may else a for a, may in zip(at, spoiled, strict=True)]
+    attend = lambda q, k, v: layers.scaled_dot_product_attention(q, k, v, mask)
+
+    @quick_jit
+    def run(q, k, v):
+        y, pull = jax.vjp(attend, q, k, v)
+        g = jnp.ones_like(y)
+        return y, pull(g), layers.scaled_dot_product_attention_vjp(g, q, k, v, mask)
+
+    jax.tree.map(np.testing.assert_array_equal, run(*other), run(*at))
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+def test_padded_steps_have_no_part_in_heads_and_their_parameters(crossed):
+    params = layers.multi_head_attention_init(KEY, 4, 2, groups=1)
+    x, g = normal(2, 3, 4), normal(2, 3, 4, seed=1)
+    counts = jnp.array([[True, True, False], [True, False, False]])
+    mask = counts[:, None, None, :]
+    if not crossed:
+        mask, g = mask & counts[:, None, :, None], jnp.where(counts[..., None], g, 0)
+
+    @quick_jit
+    def run(padding):
+        other = jnp.where(counts[..., None], x, padding)
+        at = (x, other) if crossed else (other,)
+        attend = lambda params, *at: layers.multi_head_attention(params, *at, mask=mask)
+        y, pull = jax.vjp(attend, params, *at)
+        closed = layers.multi_head_attention_vjp(g, params, *at, mask=mask)
+        return y, pull(g), closed
+
+    finite, nan, inf = run(0.5), run(jnp.nan), run(jnp.inf)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(finite))
+    jax.tree.map(np.testing.assert_array_equal, finite, nan)
+    jax.tree.map(np.testing.assert_array_equal, finite, inf)
+
+
+def test_of_padded_steps_that_ask_the_others_do_not_hear():
+    params = layers.multi_head_attention_init(KEY, 4, 2)
+    x, mask = normal(3, 4), jnp.array([True, True, False])
+    y = layers.multi_head_attention(params, x.at[2].set(jnp.nan), mask=mask)
+    np.testing.assert_array_equal(y[:2], layers.multi_head_attention(params, x, mask=mask)[:2])
+    assert jnp.isnan(y[2]).all()
+
+
 def test_logits_beyond_float16_attend_to_the_largest():
     q = jnp.full((1, 1, 4), 200, jnp.float16)
     k = jnp.array([[1.0], [400.0]], jnp.float16).reshape(2, 1, 1) * jnp.ones((2, 1, 4), jnp.float16)
@@ -213,10 +271,10 @@ def test_sampling_from_a_source_is_the_whole_network_step_by_step():
     assert (ids[:, :, 1:] == logits[:, :, :-1].argmax(-1)).all()
     assert len({tuple(row) for row in ids.reshape(6, 7).tolist()}) > 3
 
-    # One of them, with something else in the padding, until an end.
+    # One of them, with no ids in the padding, until an end.
     first = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[0]), params)
     end = int(ids[0, 0, 2])
-    inputs = SOURCE.at[1, 2:].set(6), STARTS
+    inputs = SOURCE.at[1, 2:].set(-1), STARTS
     ended = BOTH.sample(first, inputs, 6, lengths=LENGTHS, end=end)
     over = np.cumsum(ids[0, :, 1:] == end, 1) > 0
     np.testing.assert_array_equal(ended[:, 1:], np.where(over, end, ids[0, :, 1:]))
@@ -241,7 +299,7 @@ def test_padding_is_not_seen():
     encoder = networks.transformer_encoder(7, 2, width=8, heads=2, depth=1, length=5)
     both = networks.sequence_to_sequence(7, 6, width=8, heads=2, depth=1, length=5)
     source, lengths = jnp.array([[1, 2, 3, 0, 0]]), jnp.array([3])
-    other = source.at[0, 3:].set(6)
+    other = source.at[0, 3:].set(-1)
     params = drawn(encoder)
     one, two = (quick_jit(encoder.apply)(params, ids, lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one[:, :3], two[:, :3], rtol=1e-6)
@@ -250,6 +308,20 @@ def test_padding_is_not_seen():
     one, two = (apply(params, (ids, target), lengths=lengths) for ids in (source, other))
     np.testing.assert_allclose(one, two, rtol=1e-6)
     assert (apply(params, (other, target)) != two).any()
+
+
+def test_padding_need_not_be_ids_for_gradients():
+    encoder = networks.transformer_encoder(7, 2, **SIZES)
+
+    @quick_jit
+    def run(ids):
+        apply = lambda params: encoder.apply(params, ids, lengths=jnp.array([3]))[:, :3]
+        y, pull = jax.vjp(apply, drawn(encoder))
+        return pull(jnp.ones_like(y))
+
+    found, expected = run(jnp.array([[1, 2, 3, -1]])), run(jnp.array([[1, 2, 3, 0]]))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(expected))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_an_impossible_length_is_nan_under_jit_in_value_and_gradient():
@@ -291,6 +363,7 @@ def test_dropout_needs_a_key():
 
 
 Q = normal(3, 2, 4)
+NO = Q[..., :0]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +375,10 @@ Q = normal(3, 2, 4)
         (ValueError, lambda: layers.scaled_dot_product_attention(Q, Q[..., :3], Q), "fit together"),
         (ValueError, lambda: layers.scaled_dot_product_attention(Q[0], Q[0], Q[0]), "size 1"),
         (ValueError, lambda: layers.scaled_dot_product_attention(Q, Q, Q, MASK[:2]), "broadcast"),
+        (ValueError, lambda: layers.scaled_dot_product_attention(NO, NO, Q), "width 0"),
+        (ValueError, lambda: layers.scaled_dot_product_attention(Q, Q[:, :0], Q[:, :0]), "groups"),
+        (ValueError, lambda: layers.multi_head_attention(
+            layers.multi_head_attention_init(KEY, 4, 2), Q, Q[:2]), "axes before time"),
         (TypeError, lambda: layers.scaled_dot_product_attention(Q, Q, Q, Q[0]), "booleans"),
         (ValueError, lambda: layers.rotary(Q[..., :3], jnp.arange(3)), "even width"),
         (ValueError, lambda: layers.rotary(Q, jnp.arange(2)), "one place per step"),

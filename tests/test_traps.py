@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxnn import layers, losses, optimizers, training
+from jaxnn import _checks, layers, losses, optimizers, regularizers, training
 
 KEY = jax.random.key(0)
 ROWS, CLASSES = 4, 3
@@ -84,6 +84,17 @@ def test_class_ids_that_are_floats(n, dtype):
         jax.eval_shape(layers.embedding, {"embedding": shaped((n, 3))}, shaped((n,), dtype))
 
 
+@pytest.mark.parametrize("loss", PAIRED + ROWWISE)
+def test_targets_that_are_complex_or_lists(loss):
+    p, t = jnp.full((2, 2), 0.5), jnp.full((2, 2), 0.5 + 1j)
+    with pytest.raises(TypeError, match=rf"^{loss.__name__}: \w+ must be real, got complex64\. "):
+        loss(p, t)
+    for at in ((p, p.tolist()), (p.tolist(), p)):
+        says = rf"^{loss.__name__}: \w+ must be an array, got a list\. "
+        with pytest.raises(TypeError, match=says):
+            loss(*at)
+
+
 def test_class_ids_that_are_nan():
     nan = jnp.array([0.0, jnp.nan])
     with pytest.raises(TypeError, match="labels must hold integers, got float32"):
@@ -135,14 +146,16 @@ def test_labels_of_classes_that_do_not_exist(labels, logits, place, beyond):
     table = {"embedding": jnp.asarray(logits[:CLASSES])}
     with pytest.raises(ValueError, match="embedding: ids must be from 0 to 2, got"):
         layers.embedding(table, jnp.asarray(labels))
-    rows, slope = _embedded(table, jnp.asarray(labels))
+    rows, slopes = _embedded(table, jnp.asarray(labels))
     np.testing.assert_array_equal(jnp.isnan(rows).all(-1), wrong)
-    assert jnp.isnan(slope["embedding"]).any()
+    assert all(jnp.isnan(s["embedding"]).any() for s in slopes)
 
 
 @jax.jit
 def _embedded(table, ids):
-    return layers.embedding(table, ids), layers.embedding_vjp(jnp.ones((ROWS, CLASSES)), table, ids)
+    rows, pull = jax.vjp(lambda table: layers.embedding(table, ids), table)
+    g = jnp.ones((ROWS, CLASSES))
+    return rows, [*pull(g), layers.embedding_vjp(g, table, ids)]
 
 
 entries = arrays(np.float32, ROWS, elements=st.floats(-30, 30, width=32))
@@ -202,6 +215,87 @@ def test_nan_in_the_data_stays_nan(loss, dtype, place):
     value, slope = jitted(loss)(p, jnp.ones(ROWS, dtype))
     np.testing.assert_array_equal(jnp.isnan(value), np.arange(ROWS) == place)
     np.testing.assert_array_equal(jnp.isnan(slope), np.arange(ROWS) == place)
+
+
+# Hyperparameters, where they are concrete; traced ones become NaN
+
+A, B, C = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 4)), jnp.float32)
+ONES = {"scale": jnp.ones(4)}
+BATCH = ({"mean": jnp.zeros(4), "var": jnp.ones(4)}, A)
+MIXED = jnp.array([True, False, True])
+WRONG = {
+    "huber delta": (lambda n, x: losses.huber(x, B, n), -1.0, 0.5),
+    "absolute_percentage_error epsilon":
+        (lambda n, x: losses.absolute_percentage_error(x, B, n), 0.0, 0.5),
+    "quantile q": (lambda n, x: losses.quantile(x, B, n), 2.0, 0.5),
+    "smooth_labels amount": (lambda n, x: losses.smooth_labels(x, n), 1.5, 0.5),
+    "focal gamma": (lambda n, x: losses.focal(x, MIXED[:, None] & (B < 9), n), -1.0, 2.0),
+    "dice smooth": (lambda n, x: losses.dice(abs(x) / 9, B > 0, n), -1.0, 1.0),
+    "contrastive margin": (lambda n, x: losses.contrastive(x, B, MIXED, n), -1.0, 1.0),
+    "triplet margin": (lambda n, x: losses.triplet(x, B, C, n), -1.0, 1.0),
+    "info_nce temperature": (lambda n, x: losses.info_nce(x, B, n), -1.0, 0.5),
+    "l1 strength": (lambda n, x: regularizers.l1({"kernel": x}, n), -1.0, 0.5),
+    "l2 strength": (lambda n, x: regularizers.l2({"kernel": x}, n), -1.0, 0.5),
+    "elastic_net l2_strength":
+        (lambda n, x: regularizers.elastic_net({"kernel": x}, 1.0, n), -1.0, 0.5),
+    "rms_norm epsilon": (lambda n, x: layers.rms_norm(ONES, x, n), -1e-3, 1e-3),
+    "layer_norm epsilon": (lambda n, x: layers.layer_norm(ONES, x, n), -1e-3, 1e-3),
+    "batch_norm momentum": (lambda n, x: layers.batch_norm(ONES, *BATCH, train=True, momentum=n)[1]
+                            ["mean"] + 0 * x, -1.0, 0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "wrong", "right"), WRONG.values(), ids=WRONG)
+def test_hyperparameters_out_of_range(request, call, wrong, right):
+    function, name = request.node.callspec.id.split()
+    with pytest.raises(ValueError, match=rf"^{function}: {name} must .*, got {wrong}\. "):
+        call(wrong, A)
+
+    @jax.jit
+    def traced(n, x):
+        return call(n, x), jax.grad(lambda *at: call(*at).sum(), (0, 1))(n, x)
+
+    value, (in_number, in_x) = traced(wrong, A)
+    assert jnp.isnan(value).all()
+    assert jnp.isnan(in_number)
+    assert bool(jnp.isnan(in_x).all()) or name == "momentum"
+    assert jnp.isfinite(traced(right, A)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda n: optimizers.gradient_descent(n), -1.0),
+        (lambda n: optimizers.momentum(0.1, n), 1.0),
+        (lambda n: optimizers.rmsprop(0.1, n), -1.0),
+        (lambda n: optimizers.adagrad(0.1, n), -1.0),
+        (lambda n: optimizers.adam(0.1, b2=n), 1.5),
+        (lambda n: optimizers.adam(0.1, epsilon=n), -1.0),
+        (lambda n: optimizers.adamw(0.1, n), -1.0),
+        (lambda n: optimizers.lion(0.1, b1=n), 1.5),
+    ],
+)
+def test_hyperparameters_of_optimizers_out_of_range(make, wrong):
+    gradients = {"kernel": jnp.ones(2)}
+
+    @jax.jit
+    def step(n):
+        optimizer = make(n)
+        return optimizer.update(gradients, optimizer.init(gradients), gradients)[0]["kernel"]
+
+    assert jnp.isnan(step(wrong)).all()
+    assert jnp.isfinite(step(0.5)).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_a_hyperparameter_keeps_its_dtype_and_weakness(dtype):
+    traced = lambda n: jax.eval_shape(lambda n: _checks.positive("", n=n), n)
+    strong = traced(jnp.ones((), dtype))
+    assert (strong.dtype, strong.weak_type) == (dtype, False)
+    assert traced(1.0).weak_type
+    assert (traced(1).dtype, traced(1).weak_type) == (jnp.float32, True)
+    assert traced(jnp.ones((), int)).dtype == jnp.float32
+    assert isinstance(_checks.positive("", n=1), int)
 
 
 # Batches

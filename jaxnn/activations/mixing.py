@@ -21,14 +21,14 @@ def softmax(x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Arr
     Args:
         x: logits, any shape.
         axis: the axis that will sum to one.
-        where: booleans that broadcast against `x`: False takes an entry out, whatever it
+        where: booleans that broadcast to the shape of `x`: False takes an entry out, whatever it
             holds, and gives it probability 0. A row masked everywhere is all zeros.
 
     Returns:
         Probabilities, shaped like `x`.
 
     Raises:
-        ValueError: if x has no such axis.
+        ValueError: if x has no such axis, or `where` another shape.
         TypeError: if `where` is not boolean.
 
     Example:
@@ -52,9 +52,15 @@ def _masked(name, x, axis, where=None):
     _checks.has_axis(name, axis, x=x)
     if where is None:
         return jnp.asarray(x)
+    _checks.array(name, where=where)
     if not jnp.issubdtype(jnp.result_type(where), jnp.bool_):
         raise TypeError(
             f"{name}: where must be boolean, got {jnp.result_type(where)}. Compare: where != 0."
+        )
+    if not _checks.broadcasts(jnp.shape(where), jnp.shape(x)):
+        raise ValueError(
+            f"{name}: where must broadcast to the shape of x, {jnp.shape(x)}, got "
+            f"{jnp.shape(where)}. Add axes of size 1, or repeat x first."
         )
     return jnp.where(where, x, -jnp.inf)
 

@@ -7,6 +7,8 @@ it again where the exponential is taken: what then overflows has weight 0. The p
 inputs. It is always there, because to branch costs more: of a branch, `vmap` runs both sides.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -18,7 +20,24 @@ from jaxnn import _checks, _rounding
 @jax.jit
 def attend(q: Array, k: Array, v: Array, seen: Array | None) -> Array:
     """Means of the values, `[..., queries, groups, heads, features]`."""
-    return _attend(wide(q), wide(k), wide(v), seen)
+    return _attend(*cleared(wide(q), wide(k), wide(v), seen), seen)
+
+
+def cleared(q, k, v, seen):
+    """Zeros for queries that may see nothing, and for keys and values that no query may see.
+
+    What stands there may be NaN, and 0 times it too. For cotangents it is the transpose of itself.
+    """
+    if seen is None or seen.ndim == 2:  # causality alone leaves no key unseen
+        return q, k, v
+    sees, is_seen = seen.any(-1), seen.any((-3, -2))
+    sees, is_seen = jnp.moveaxis(sees, -1, -3), jnp.swapaxes(is_seen, -1, -2)
+    return kept(sees, q), kept(is_seen, k), kept(is_seen, v)
+
+
+def kept(where, a):
+    """a, with zeros in the vectors that are not there."""
+    return jnp.where(where[..., None], a, 0)
 
 
 @jax.custom_jvp
@@ -118,42 +137,53 @@ def check(function, q, k, v):
         and k.shape[:-1] == v.shape[:-1]
         and q.shape[:-3] == k.shape[:-3]
         and q.shape[-1] == k.shape[-1]
+        and 0 not in (*q.shape[-2:], k.shape[-2])
         and q.shape[-2] % k.shape[-2] == 0
     )
     if not fits:
         raise ValueError(
             f"{function}: q [..., queries, heads, width], k [..., keys, groups, width] and v "
-            "[..., keys, groups, features] must fit together, with groups dividing heads, got "
-            f"{shapes}. Without heads, add an axis of size 1: q[..., None, :]."
+            "[..., keys, groups, features] must fit together, with groups dividing heads, and "
+            f"none of heads, groups and width 0, got {shapes}. "
+            "Without heads, add an axis of size 1: q[..., None, :]."
         )
 
 
-def allowed(function, q, k, mask, causal):
-    """Which scores count, as booleans that broadcast to `[..., groups, heads, queries, keys]`."""
-    queries, keys, groups = q.shape[-3], k.shape[-3], k.shape[-2]
+def allowed(function, shape, mask, causal) -> Any:
+    """Which scores count, as booleans that broadcast to the shape `[..., heads, queries, keys]`.
+
+    They keep axes of size 1, of which nothing has to be computed twice. Those of causality alone
+    have two axes, those of a mask three or more; None where all count.
+    """
+    *_, queries, keys = shape
     seen = None
     if causal:
         seen = jnp.arange(keys) <= jnp.arange(queries)[:, None] + (keys - queries)
     if mask is None:
         return seen
+    _checks.array(function, mask=mask)
     if jnp.result_type(mask) != jnp.bool_:
         raise TypeError(
             f"{function}: mask must hold booleans, got {jnp.result_type(mask)}. "
             "Compare: mask != 0; True means that the key may be seen."
         )
-    full = (*q.shape[:-3], q.shape[-2], queries, keys)
-    try:
-        fits = jnp.broadcast_shapes(jnp.shape(mask), full) == full
-    except ValueError:
-        fits = False
-    if not fits:
+    if not _checks.broadcasts(jnp.shape(mask), shape):
         raise ValueError(
-            f"{function}: mask must broadcast to [..., heads, queries, keys], {full}, got "
+            f"{function}: mask must broadcast to [..., heads, queries, keys], {shape}, got "
             f"{jnp.shape(mask)}. Add axes: padding is mask[..., None, None, :]."
         )
-    mask = jnp.broadcast_to(mask, (*jnp.shape(mask)[:-3], *full[-3:]))
-    mask = mask.reshape(*mask.shape[:-3], groups, q.shape[-2] // groups, queries, keys)
+    mask = jnp.asarray(mask)
+    mask = mask.reshape((1,) * (3 - mask.ndim) + mask.shape)
     return mask if seen is None else mask & seen
+
+
+def by_group(seen, groups):
+    """What is seen, for `[..., groups, heads of a group, queries, keys]`."""
+    if seen is None or seen.ndim == 2:
+        return seen
+    *leading, heads, queries, keys = seen.shape
+    split = (1, 1) if heads == 1 else (groups, heads // groups)
+    return seen.reshape(*leading, *split, queries, keys)
 
 
 def grouped(q, k):

@@ -31,9 +31,12 @@ from jaxnn.initializers import Initializer, glorot_uniform
 from jaxnn.layers._attend import (
     allowed,
     attend,
+    by_group,
     check,
+    cleared,
     grouped,
     heads,
+    kept,
     softmax_pull,
     weights,
     wide,
@@ -60,7 +63,8 @@ def scaled_dot_product_attention(
             which stand side by side, share keys and values.
         v: values, `[..., keys, groups, features]`.
         mask: which key each query may see, booleans that broadcast to
-            `[..., heads, queries, keys]`.
+            `[..., heads, queries, keys]`. A key that no query may see has no part in values and
+            gradients, whatever it holds, and neither has a query that may see nothing.
         causal: whether a query sees only keys up to its own place; the last query stands
             beside the last key.
 
@@ -84,7 +88,7 @@ def scaled_dot_product_attention(
     name = "scaled_dot_product_attention"
     check(name, q, k, v)
     with jax.named_scope(name):
-        seen = allowed(name, q, k, mask, causal)
+        seen = _seen(name, q, k, mask, causal)
         return heads(attend(grouped(q, k), k, v, seen), q)
 
 
@@ -108,16 +112,23 @@ def scaled_dot_product_attention_vjp(
     name = "scaled_dot_product_attention_vjp"
     check(name, q, k, v)
     _checks.cotangent(name, g, (*q.shape[:-1], v.shape[-1]))
-    seen = allowed(name, q, k, mask, causal)
-    Q, K, g = (wide(a) for a in (grouped(q, k), k, grouped(g, k)))
-    P, (lift, V) = weights(Q, K, seen), within_range(wide(v))
+    seen = _seen(name, q, k, mask, causal)
+    Q, K, V = cleared(wide(grouped(q, k)), wide(k), wide(v), seen)
+    g, P, (lift, V) = wide(grouped(g, k)), weights(Q, K, seen), within_range(V)
 
     in_v = jnp.einsum("...hgqk,...qhgf->...khf", P, g)
     in_weights = jnp.einsum("...qhgf,...khf->...hgqk", g, V)
     in_scores = softmax_pull(in_weights, P) * (lift * q.shape[-1] ** -0.5)
-    in_q = heads(jnp.einsum("...hgqk,...khd->...qhgd", in_scores, K), q)
+    in_q = jnp.einsum("...hgqk,...khd->...qhgd", in_scores, K)
     in_k = jnp.einsum("...hgqk,...qhgd->...khd", in_scores, Q)
-    return in_q, in_k.astype(k.dtype), in_v.astype(v.dtype)
+    in_q, in_k, in_v = cleared(in_q, in_k, in_v, seen)
+    return heads(in_q, q), in_k.astype(k.dtype), in_v.astype(v.dtype)
+
+
+def _seen(function, q, k, mask, causal):
+    """Which scores count, by groups; None where all do."""
+    shape = (*q.shape[:-3], q.shape[-2], q.shape[-3], k.shape[-3])
+    return by_group(allowed(function, shape, mask, causal), k.shape[-2])
 
 
 def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
@@ -238,7 +249,9 @@ def multi_head_attention(
         x: what asks, `[..., queries, features]`.
         context: what is asked, `[..., keys, features]`; None for `x` itself.
         mask: which key each query may see, booleans that broadcast to
-            `[..., heads, queries, keys]`. For padding: `lengths mask[..., None, None, :]`.
+            `[..., heads, queries, keys]`. For padding: `counts[..., None, None, :]`. What no step
+            may see has no part in values and gradients, whatever it holds. In self-attention it
+            still asks: to leave it out of that too, `& counts[..., None, :, None]`.
         causal: whether a step sees only what came before it, and itself.
         positions: places of the steps of `x`, integers `[..., queries]`, to turn queries and
             keys by `rotary`; in self-attention only.
@@ -258,8 +271,10 @@ def multi_head_attention(
     Reference:
         Vaswani et al., "Attention is all you need", NeurIPS 2017.
     """
-    with jax.named_scope("multi_head_attention"):
-        q, k, v = _projected("multi_head_attention", params, x, context, positions)
+    name = "multi_head_attention"
+    with jax.named_scope(name):
+        x, asked = _sources(name, params, x, context, mask, causal, positions)
+        q, k, v = _projected(params, x, asked, positions)
         a = scaled_dot_product_attention(q, k, v, mask, causal)
         with jax.named_scope("out"):
             kernel, bias = params["out"]["kernel"], params["out"]["bias"]
@@ -289,7 +304,8 @@ def multi_head_attention_vjp(
         The cotangents of `params`, `x` and `context`; None for the last where there is none.
     """
     name = "multi_head_attention_vjp"
-    q, k, v = _projected(name, params, x, context, positions)
+    x, asked = _sources(name, params, x, context, mask, causal, positions)
+    q, k, v = _projected(params, x, asked, positions)
     _checks.cotangent(name, g, x.shape)
     a = scaled_dot_product_attention(q, k, v, mask, causal)
     in_a = jnp.einsum("...qf,hdf->...qhd", g, params["out"]["kernel"])
@@ -307,7 +323,6 @@ def multi_head_attention_vjp(
             "bias": rows(g, 1).sum(0),
         }
     }
-    asked = x if context is None else context
     sources = {"query": (x, in_q), "key": (asked, in_k), "value": (asked, in_v)}
     into = {}
     for part, (source, cotangent) in sources.items():
@@ -317,9 +332,10 @@ def multi_head_attention_vjp(
         }
         into[part] = jnp.einsum("...hd,fhd->...f", cotangent, params[part]["kernel"])
     in_asked = into["key"] + into["value"]
+    in_x, in_asked = _taking_part(name, params, into["query"], in_asked, mask, causal)
     if context is None:
-        return grads, into["query"] + in_asked, None
-    return grads, into["query"], in_asked
+        return grads, in_x + in_asked, None
+    return grads, in_x, in_asked
 
 
 def _rotated(function, x, positions, base, sign):
@@ -335,7 +351,7 @@ def _rotated(function, x, positions, base, sign):
             f"{function}: positions must hold one place per step, {x.shape[-3]} of them, got "
             f"shape {jnp.shape(positions)}. Pass jnp.arange({x.shape[-3]})."
         )
-    _checks.values(function, lambda b: b > 0, "be positive", "Take 10000, as usual.", base=base)
+    base = _checks.positive(function, base=base)
     cosine, sine = _waves(positions, x.shape[-1] // 2, base, _checks.wide(x.dtype))
     sine = sign * sine
     first, second = jnp.split(wide(x), 2, -1)
@@ -358,8 +374,8 @@ def _waves(positions, count, base, dtype):
     return cosine * turn - sine * small, sine * turn + cosine * small
 
 
-def _projected(function, params, x, context, positions):
-    """Queries, keys and values, in heads."""
+def _sources(function, params, x, context, mask, causal, positions):
+    """The steps that ask and those that are asked, checked, with zeros where a mask says so."""
     asked = x if context is None else context
     _checks.floating(function, x=x, context=asked)
     for name, source in (("query", x), ("key", asked)):
@@ -369,11 +385,33 @@ def _projected(function, params, x, context, positions):
                 f"{function}: sequences must have shape [..., time, features], got "
                 f"{jnp.shape(source)}. Add the axis of time: x[None]."
             )
+    if x.shape[:-2] != asked.shape[:-2]:
+        raise ValueError(
+            f"{function}: x and context must agree in all axes before time, got {x.shape} and "
+            f"{asked.shape}. Pass one context for each sequence."
+        )
     if context is not None and positions is not None:
         raise ValueError(
             f"{function}: positions are for self-attention, got a context too. Leave them out: "
             "steps of two sequences have no distance."
         )
+    return _taking_part(function, params, x, asked, mask, causal)
+
+
+def _taking_part(function, params, x, asked, mask, causal):
+    """Zeros for steps of x that may see nothing, and for those asked that nothing may see.
+
+    For cotangents it is the transpose of itself.
+    """
+    if mask is None:  # causality alone leaves no step unseen
+        return x, asked
+    heads = params["query"]["kernel"].shape[1]
+    seen = allowed(function, (*x.shape[:-2], heads, x.shape[-2], asked.shape[-2]), mask, causal)
+    return kept(seen.any((-3, -1)), x), kept(seen.any((-3, -2)), asked)
+
+
+def _projected(params, x, asked, positions):
+    """Queries, keys and values, in heads."""
     heads = []
     for name, source in (("query", x), ("key", asked), ("value", asked)):
         with jax.named_scope(name):

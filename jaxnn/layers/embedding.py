@@ -50,7 +50,8 @@ def embedding(params: dict[str, Array], ids: Array) -> Array:
         Rows, `[..., width]`.
 
     Raises:
-        ValueError: if an id is out of range; under `jit`, its row is NaN.
+        ValueError: if an id is out of range; under `jit`, its row is NaN, and so is the gradient.
+            Give padding an id, too.
         TypeError: if the ids are not integers.
 
     Example:
@@ -66,7 +67,8 @@ def embedding(params: dict[str, Array], ids: Array) -> Array:
     with jax.named_scope("embedding"):
         inside = _inside("embedding", table, ids)
         rows = jnp.take(table, jnp.where(inside, ids, 0), axis=0)
-        return jnp.where(inside[..., None], rows, jnp.nan)
+        # A product and no select, whose gradient would be 0 where the id is wrong.
+        return rows * jnp.where(inside, 1, jnp.nan).astype(rows.dtype)[..., None]
 
 
 def embedding_vjp(g: Array, params: dict[str, Array], ids: Array) -> dict[str, Array]:

@@ -67,11 +67,10 @@ def _affine_vjp(g, params, normalized):
 
 
 def _check(function, params, x, epsilon):
+    """`epsilon`, after a look at all; NaN where it can't be and is traced."""
     _checks.floating(function, x=x)
     _checks.last_axis(function, params["scale"].shape[0], x=x)
-    _checks.values(
-        function, lambda e: e >= 0, "be at least 0", "Pass a small number.", epsilon=epsilon
-    )
+    return _checks.non_negative(function, "Pass a small number.", epsilon=epsilon)
 
 
 def batch_norm_init(key: Array, features: int) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -148,9 +147,9 @@ def batch_norm(
         Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
         reducing internal covariate shift", ICML 2015.
     """
-    _check("batch_norm", params, x, epsilon)
+    epsilon = _check("batch_norm", params, x, epsilon)
     _checks.boolean("batch_norm", train=train)
-    _checks.probability("batch_norm", momentum=momentum)
+    momentum = _checks.probability("batch_norm", momentum=momentum)
     _checks.last_axis("batch_norm", x.shape[-1], mean=statistics["mean"], var=statistics["var"])
     with jax.named_scope("batch_norm"):
         statistics = lax.stop_gradient(statistics)
@@ -202,7 +201,7 @@ def batch_norm_vjp(
     Returns:
         The cotangents of the parameters and of `x`.
     """
-    _check("batch_norm_vjp", params, x, epsilon)
+    epsilon = _check("batch_norm_vjp", params, x, epsilon)
     _checks.boolean("batch_norm_vjp", train=train)
     _checks.cotangent("batch_norm_vjp", g, x.shape)
     if not (train and x.size):
@@ -261,7 +260,7 @@ def layer_norm(params: dict[str, Array], x: Array, epsilon: float = 1e-6) -> Arr
     Reference:
         Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    _check("layer_norm", params, x, epsilon)
+    epsilon = _check("layer_norm", params, x, epsilon)
     with jax.named_scope("layer_norm"):
         normalized, *_ = normalize(_wide(x), (x.ndim - 1,), epsilon)
         return _affine(params, normalized, x.dtype)
@@ -278,7 +277,7 @@ def layer_norm_vjp(
     Returns:
         The cotangents of the parameters and of `x`.
     """
-    _check("layer_norm_vjp", params, x, epsilon)
+    epsilon = _check("layer_norm_vjp", params, x, epsilon)
     _checks.cotangent("layer_norm_vjp", g, x.shape)
     axes = (x.ndim - 1,)
     normalized, _, _, divide = normalize(_wide(x), axes, epsilon)
@@ -329,7 +328,7 @@ def rms_norm(params: dict[str, Array], x: Array, epsilon: float = 1e-6) -> Array
     Reference:
         Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
     """
-    _check("rms_norm", params, x, epsilon)
+    epsilon = _check("rms_norm", params, x, epsilon)
     with jax.named_scope("rms_norm"):
         normalized, _ = by_root_mean_square(_wide(x), (x.ndim - 1,), epsilon)
         return _affine(params, normalized, x.dtype)
@@ -347,7 +346,7 @@ def rms_norm_vjp(
     Returns:
         The cotangents of the parameters and of `x`.
     """
-    _check("rms_norm_vjp", params, x, epsilon)
+    epsilon = _check("rms_norm_vjp", params, x, epsilon)
     _checks.cotangent("rms_norm_vjp", g, x.shape)
     normalized, divide = by_root_mean_square(_wide(x), (x.ndim - 1,), epsilon)
     grads, h = _affine_vjp(_wide(g), params, normalized)
@@ -435,7 +434,7 @@ def _split(x, groups):
 
 
 def _check_groups(function, params, x, groups, epsilon):
-    _check(function, params, x, epsilon)
+    epsilon = _check(function, params, x, epsilon)
     _checks.sizes(function, groups=groups)
     if x.ndim < 2:
         raise ValueError(

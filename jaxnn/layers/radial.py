@@ -50,9 +50,7 @@ def radial_basis_init(
         ((5, 3), (5,))
     """
     _checks.sizes("radial_basis_init", features=features, centers=centers)
-    _checks.values(
-        "radial_basis_init", lambda w: w > 0, "be positive", "Pass a length.", width=width
-    )
+    width = _checks.positive("radial_basis_init", width=width)
     dtype = jnp.result_type(float)  # float32, unless JAX was told to use float64
     drawn = center_init(key, (centers, features), dtype)
     return {"centers": drawn, "log_widths": jnp.log(jnp.full(centers, width, dtype))}

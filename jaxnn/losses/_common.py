@@ -17,6 +17,7 @@ def inputs(function: str, /, **arrays) -> tuple[list[Array], jnp.dtype]:
     """
     first, *_ = arrays
     _checks.floating(function, **{first: arrays[first]})
+    _checks.real(function, **arrays)
     dtype = jnp.result_type(arrays[first])
     wide = _checks.wide(dtype)
     return [constant(lambda a: jnp.asarray(a).astype(wide), a) for a in arrays.values()], dtype
@@ -89,11 +90,6 @@ def probabilities(function: str, **predictions) -> Array:
         function, _within_0_1, "be within [0, 1]",
         "Apply sigmoid or softmax first, or call the loss that takes logits.", **predictions,
     )  # fmt: skip
-
-
-def positive(function: str, **numbers) -> None:
-    """Raises ValueError unless the named hyperparameters are above 0."""
-    _checks.values(function, lambda n: n > 0, "be positive", "Pass a number above 0.", **numbers)
 
 
 def elementwise(slope):

@@ -258,8 +258,8 @@ def focal(logits: Array, labels: Array, gamma: float = 2.0) -> Array:
         Losses, shaped like `logits`.
 
     Raises:
-        ValueError: if the shapes differ, a label is outside [0, 1] (under `jit`, NaN), or
-            `gamma` is negative.
+        ValueError: if the shapes differ, or if a label is outside [0, 1] or `gamma` is
+            negative (under `jit`, NaN).
         TypeError: if the logits are not floats.
 
     Example:
@@ -286,7 +286,7 @@ def focal_grad(logits: Array, labels: Array, gamma: float = 2.0) -> Array:
 def _focal_inputs(function, logits, labels, gamma):
     (z, y), dtype = pair(function, logits=logits, labels=labels)
     least = "Pass 0 for cross entropy, 2 as in the paper."
-    _checks.values(function, lambda gamma: gamma >= 0, "be at least 0", least, gamma=gamma)
+    gamma = _checks.non_negative(function, least, gamma=gamma)
     return z, fractions(function, labels=y), jnp.asarray(gamma, z.dtype), dtype
 
 
@@ -347,8 +347,8 @@ def dice(probabilities: Array, labels: Array, smooth: float = 1.0) -> Array:
         Losses, `[...]`, within [0, 1].
 
     Raises:
-        ValueError: if the shapes differ, a probability or label is outside [0, 1] (under `jit`,
-            NaN), or `smooth` is negative.
+        ValueError: if the shapes differ, or if a probability or label is outside [0, 1] or
+            `smooth` is negative (under `jit`, NaN).
         TypeError: if the probabilities are not floats.
 
     Example:
@@ -373,7 +373,7 @@ def dice_grad(probabilities: Array, labels: Array, smooth: float = 1.0) -> Array
 
 def _overlapping(function, probabilities, labels, smooth):
     (p, y), dtype = pair(function, probabilities=probabilities, labels=labels)
-    _checks.values(function, lambda s: s >= 0, "be at least 0", "Pass 1, or 0.", smooth=smooth)
+    smooth = _checks.non_negative(function, "Pass 1, or 0.", smooth=smooth)
     p = _probabilities(function, probabilities=p)
     return p, fractions(function, labels=y), jnp.asarray(smooth, p.dtype), dtype
 

@@ -206,6 +206,7 @@ def _dense(function, **arrays):
     """Predictions and distributions of one shape."""
     predictions, labels = arrays.values()
     _classes(function, predictions)
+    _checks.array(function, labels=labels)
     if jnp.shape(labels) == jnp.shape(predictions)[:-1]:
         raise ValueError(
             f"{function}: labels must hold one number per class, shape {jnp.shape(predictions)}, "
@@ -217,6 +218,7 @@ def _dense(function, **arrays):
 
 
 def _classes(function, predictions):
+    _checks.array(function, predictions=predictions)
     if jnp.ndim(predictions) == 0 or jnp.shape(predictions)[-1] == 0:
         raise ValueError(
             f"{function}: the predictions must have a last axis of classes, got shape "

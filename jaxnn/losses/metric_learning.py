@@ -10,7 +10,6 @@ from jaxnn.losses._common import (
     fractions,
     inputs,
     install,
-    positive,
     unit,
 )
 from jaxnn.losses._softmax import cross_entropy
@@ -40,8 +39,8 @@ def contrastive(a: Array, b: Array, same: Array, margin: float = 1.0) -> Array:
         Losses of the pairs, `[...]`.
 
     Raises:
-        ValueError: if the shapes don't fit, `same` is outside [0, 1] (under `jit`, NaN), or
-            `margin` is not positive.
+        ValueError: if the shapes don't fit, or if `same` is outside [0, 1] or `margin` is
+            not positive (under `jit`, NaN).
         TypeError: if the embeddings are not floats.
 
     Example:
@@ -71,7 +70,7 @@ def contrastive_grad(a: Array, b: Array, same: Array, margin: float = 1.0) -> tu
 def _pairs(function, a, b, same, margin):
     _embeddings(function, a=a, b=b)
     _checks.one_per_row(function, a, same=same)
-    positive(function, margin=margin)
+    margin = _checks.positive(function, margin=margin)
     (a, b, same), dtype = inputs(function, a=a, b=b, same=same)
     return (a, b, fractions(function, same=same), jnp.asarray(margin, a.dtype)), dtype
 
@@ -103,7 +102,7 @@ def _contrastive(a, b, same, margin):
 
 def _share(weight, x):
     """weight x^2 / 2; 0 where there is no weight, and a number where only x^2 is none."""
-    x = jnp.where(weight == 0, 0, x)
+    x = jnp.where((weight == 0) & ~jnp.isnan(x), 0, x)
     return weight * x * (x / 2)
 
 
@@ -147,7 +146,7 @@ def triplet(
         Losses of the triplets, `[...]`.
 
     Raises:
-        ValueError: if the shapes differ, or `margin` is negative.
+        ValueError: if the shapes differ, or `margin` is negative (under `jit`, NaN).
         TypeError: if the embeddings are not floats.
 
     Example:
@@ -183,7 +182,7 @@ def _triplets(function, anchor, positive, negative, margin):
     arrays = dict(anchor=anchor, positive=positive, negative=negative)
     _embeddings(function, **arrays)
     apart = "Pass 0 or more: a negative margin wants the wrong order."
-    _checks.values(function, lambda m: m >= 0, "be at least 0", apart, margin=margin)
+    margin = _checks.non_negative(function, apart, margin=margin)
     wide, dtype = inputs(function, **arrays)
     return [*wide, jnp.asarray(margin, wide[0].dtype)], dtype
 
@@ -343,7 +342,8 @@ def info_nce(a: Array, b: Array, temperature: float = 0.1) -> Array:
         Losses, `[batch]`; of an empty batch none.
 
     Raises:
-        ValueError: if the shapes differ or have not two axes, or `temperature` is not positive.
+        ValueError: if the shapes differ or have not two axes, or `temperature` is not positive
+            (under `jit`, NaN).
         TypeError: if the embeddings are not floats.
 
     Example:
@@ -408,6 +408,6 @@ def _batch(function, a, b, temperature):
             f"{function}: a and b must have shape [batch, features], got {jnp.shape(a)}. "
             "Reshape them, or jax.vmap over further axes."
         )
-    positive(function, temperature=temperature)
+    temperature = _checks.positive(function, temperature=temperature)
     (a, b), dtype = inputs(function, a=a, b=b)
     return a, b, jnp.asarray(temperature, a.dtype), dtype

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn import _checks, _exact
-from jaxnn.losses._common import elementwise, install, labelled, pair, positive, times_difference
+from jaxnn.losses._common import elementwise, install, labelled, pair, times_difference
 
 __all__ = [
     "absolute_error", "absolute_error_grad",
@@ -104,7 +104,7 @@ def huber(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
         Losses, shaped like `predictions`.
 
     Raises:
-        ValueError: if the shapes differ, or `delta` is not positive.
+        ValueError: if the shapes differ, or `delta` is not positive (under `jit`, NaN).
         TypeError: if the predictions are not floats.
 
     Example:
@@ -116,14 +116,14 @@ def huber(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
         Statistics 1964.
     """
     (p, t), dtype = pair("huber", predictions=predictions, targets=targets)
-    positive("huber", delta=delta)
+    delta = _checks.positive("huber", delta=delta)
     return _huber(p, t, jnp.asarray(delta, p.dtype)).astype(dtype)
 
 
 def huber_grad(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
     r"""Gradient of `huber` in the predictions: the error, clipped to [-delta, delta]."""
     (p, t), dtype = pair("huber_grad", predictions=predictions, targets=targets)
-    positive("huber_grad", delta=delta)
+    delta = _checks.positive("huber_grad", delta=delta)
     return _huber_slope(p, t, jnp.asarray(delta, p.dtype)).astype(dtype)
 
 
@@ -209,7 +209,7 @@ def absolute_percentage_error(predictions: Array, targets: Array, epsilon: float
         Losses in percent, shaped like `predictions`.
 
     Raises:
-        ValueError: if the shapes differ, or `epsilon` is not positive.
+        ValueError: if the shapes differ, or `epsilon` is not positive (under `jit`, NaN).
         TypeError: if the predictions are not floats.
 
     Example:
@@ -217,7 +217,7 @@ def absolute_percentage_error(predictions: Array, targets: Array, epsilon: float
         Array([50., 25.], dtype=float32)
     """
     (p, t), dtype = pair("absolute_percentage_error", predictions=predictions, targets=targets)
-    positive("absolute_percentage_error", epsilon=epsilon)
+    epsilon = _checks.positive("absolute_percentage_error", epsilon=epsilon)
     return _absolute(times_difference(_percent(t, epsilon), p, t)).astype(dtype)
 
 
@@ -227,7 +227,7 @@ def absolute_percentage_error_grad(
     r"""Gradient of `absolute_percentage_error`, \( 100\,sign(p - t) / \max(|t|, \epsilon) \)."""
     name = "absolute_percentage_error_grad"
     (p, t), dtype = pair(name, predictions=predictions, targets=targets)
-    positive(name, epsilon=epsilon)
+    epsilon = _checks.positive(name, epsilon=epsilon)
     return (jnp.sign(p - t) * _percent(t, epsilon)).astype(dtype)
 
 
@@ -250,7 +250,7 @@ def quantile(predictions: Array, targets: Array, q: float = 0.5) -> Array:
         Losses, shaped like `predictions`.
 
     Raises:
-        ValueError: if the shapes differ, or `q` is outside [0, 1].
+        ValueError: if the shapes differ, or `q` is outside [0, 1] (under `jit`, NaN).
         TypeError: if the predictions are not floats.
 
     Example:
@@ -272,7 +272,7 @@ def quantile_grad(predictions: Array, targets: Array, q: float = 0.5) -> Array:
 
 def _both_sides(function, q, dtype):
     """Slopes below and above; 1 - q before it is rounded, where q is a Python number."""
-    _checks.probability(function, q=q)
+    q = _checks.probability(function, q=q)
     return jnp.asarray(q, dtype), jnp.asarray(1 - q, dtype)
 
 

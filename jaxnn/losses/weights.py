@@ -21,7 +21,8 @@ def smooth_labels(labels: Array, amount: float) -> Array:
         Distributions, shaped like `labels`, floats.
 
     Raises:
-        ValueError: if `amount` is outside [0, 1], or `labels` has no axis of classes.
+        ValueError: if `amount` is outside [0, 1] (under `jit`, NaN), or `labels` has no axis of
+            classes.
 
     Example:
         >>> smooth_labels(jnp.array([1.0, 0.0, 0.0, 0.0]), 0.5)
@@ -30,7 +31,8 @@ def smooth_labels(labels: Array, amount: float) -> Array:
     Reference:
         Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016.
     """
-    _checks.probability("smooth_labels", amount=amount)
+    amount = _checks.probability("smooth_labels", amount=amount)
+    _checks.real("smooth_labels", labels=labels)
     if jnp.ndim(labels) == 0:
         raise ValueError(
             "smooth_labels: labels must have a last axis of classes, got a number. "
@@ -46,6 +48,7 @@ def smooth_labels(labels: Array, amount: float) -> Array:
 def smooth_labels_vjp(g: Array, labels: Array, amount: float) -> Array:
     r"""Cotangent of the labels, \( (1 - a)\,g \)."""
     _checks.cotangent("smooth_labels_vjp", g, jnp.shape(labels))
+    amount = _checks.probability("smooth_labels_vjp", amount=amount)
     return ((1 - amount) * g.astype(_checks.wide(g.dtype))).astype(g.dtype)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnn import _checks
-from jaxnn.layers import dense, embedding, rms_norm, rotary, scaled_dot_product_attention
+from jaxnn.layers import _attend, dense, embedding, rms_norm, rotary
 
 
 def check_ids(vocabulary, **ids):
@@ -27,12 +27,13 @@ def check_ids(vocabulary, **ids):
 
 
 def check_options(vocabulary, steps, temperature, end):
-    """Raises unless so many ids can be drawn in this way."""
+    """The temperature, NaN where it is traced and wrong; raises unless ids can be drawn so."""
     _checks.sizes("sample", steps=steps)
-    do = "Without a key the likeliest id is taken."
-    _checks.values("sample", lambda t: t > 0, "be positive", do, temperature=temperature)
     if end is not None:
         _checks.class_number("sample", vocabulary, end=end)
+    do = "Without a key the likeliest id is taken."
+    at = dict(temperature=temperature)
+    return _checks.number("sample", lambda t: t > 0, "be positive", do, **at)
 
 
 def write(params, prompt, key, temperature, end, *, depth, steps, perceptron, look=None):
@@ -65,7 +66,7 @@ def write(params, prompt, key, temperature, end, *, depth, steps, perceptron, lo
         x, kept = embedding(params["embedding"], ids[:, t])[:, None], []
         for i, cache in enumerate(caches):
             block = params[f"block_{i}"]
-            a, cache = _attend(block["attention"], rms_norm(block["norm_0"], x), cache, t)
+            a, cache = _attended(block["attention"], rms_norm(block["norm_0"], x), cache, t)
             x, kept = x + a, [*kept, cache]
             if look is not None:
                 x = x + look(i, block, x)
@@ -92,7 +93,7 @@ def joined(attention, a):
     return jnp.einsum("bthd,hdf->btf", a, attention["out"]["kernel"]) + attention["out"]["bias"]
 
 
-def _attend(attention, x, cache, t):
+def _attended(attention, x, cache, t):
     """What step t learns from those up to it, and the cache with its own keys and values."""
     q, k, v = heads(attention, x, "query", "key", "value")
     q, k = rotary(q, t[None]), rotary(k, t[None])
@@ -100,15 +101,20 @@ def _attend(attention, x, cache, t):
         lax.dynamic_update_slice_in_dim(kept, new, t, 1)
         for kept, new in zip(cache, (k, v), strict=True)
     )
-    seen = jnp.arange(keys.shape[1]) <= t
-    a = scaled_dot_product_attention(q, keys, values, seen[None, None, None])
+    # As causality alone, two axes: what is not yet written is zeros, and needs no clearing.
+    seen = (jnp.arange(keys.shape[1]) <= t)[None]
+    a = _attend.heads(_attend.attend(_attend.grouped(q, keys), keys, values, seen), q)
     return joined(attention, a), (keys, values)
 
 
 def _drawn(logits, key, temperature, t):
-    """The next id of each sequence: the likeliest, a draw, or -1 where logits are NaN."""
+    """The next id of each sequence: the likeliest, a draw, or -1 where logits are NaN.
+
+    So they are over a temperature that is.
+    """
     if key is None:
         ids = logits.argmax(-1)
     else:
-        ids = jax.random.categorical(jax.random.fold_in(key, t), logits / temperature)
+        logits = logits / temperature
+        ids = jax.random.categorical(jax.random.fold_in(key, t), logits)
     return jnp.where(jnp.isnan(logits).any(-1), -1, ids)

@@ -148,9 +148,8 @@ def gan_step(
     """
     _networks("gan_step", generator=generator, discriminator=discriminator)
     _checks.sizes("gan_step", latent=latent, critic_steps=critic_steps)
-    _checks.probability("gan_step", average_decay=average_decay)
-    weight = 10.0 if penalty is None else penalty
-    _checks.values("gan_step", lambda p: p >= 0, "be at least 0", "Pass 1.0.", penalty=weight)
+    average_decay = _checks.probability("gan_step", average_decay=average_decay)
+    weight = _checks.non_negative("gan_step", penalty=10.0 if penalty is None else penalty)
     optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
     for name, optimizer in optimizers.items():
         if not isinstance(optimizer, optax.GradientTransformation):

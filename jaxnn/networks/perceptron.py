@@ -104,9 +104,7 @@ def perceptron_step(rate: float = 1.0) -> Callable:
         Novikoff, "On convergence proofs for perceptrons", Symposium on the Mathematical
         Theory of Automata 1962.
     """
-    _checks.values(
-        "perceptron_step", lambda r: r > 0, "be positive", "Pass a rate such as 1.0.", rate=rate
-    )
+    rate = _checks.positive("perceptron_step", rate=rate)
 
     def step(params: Params, batch: tuple[Array, Array], key) -> tuple[Params, dict]:
         del key

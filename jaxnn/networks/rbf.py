@@ -59,7 +59,7 @@ def rbf_network(
         Computation 1989.
     """
     _checks.sizes("rbf_network", features=features, centers=centers, outputs=outputs)
-    _checks.values("rbf_network", lambda w: w > 0, "be positive", "Pass a length.", width=width)
+    width = _checks.positive("rbf_network", width=width)
 
     def init(key: Array) -> Params:
         center_key, kernel_key = jax.random.split(key)
@@ -126,10 +126,9 @@ def rbf_fit(
         Moody and Darken, "Fast learning in networks of locally-tuned processing units", Neural
         Computation 1989.
     """
-    _check_targets("rbf_fit", x, targets, ridge)
+    ridge = _check_targets("rbf_fit", x, targets, ridge)
     _checks.sizes("rbf_fit", neighbors=neighbors)
-    positive = lambda o: o > 0
-    _checks.values("rbf_fit", positive, "be positive", "Pass 1.0 or more.", overlap=overlap)
+    overlap = _checks.positive("rbf_fit", overlap=overlap)
     found = k_means(key, x, centers, steps)
     units = {"centers": found, "log_widths": jnp.log(overlap * _spacing(found, neighbors))}
     activations = radial_basis(units, x)
@@ -174,9 +173,8 @@ def rbf_interpolate(x: Array, targets: Array, width: float, *, ridge: float = 0.
         Broomhead and Lowe, "Multivariable functional interpolation and adaptive networks",
         Complex Systems 1988.
     """
-    _check_targets("rbf_interpolate", x, targets, ridge)
-    positive = lambda w: w > 0
-    _checks.values("rbf_interpolate", positive, "be positive", "Pass a length.", width=width)
+    ridge = _check_targets("rbf_interpolate", x, targets, ridge)
+    width = _checks.positive("rbf_interpolate", width=width)
     units = {"centers": x, "log_widths": jnp.log(jnp.full(len(x), width, x.dtype))}
     kernel = _least_squares(radial_basis(units, x), targets, ridge)
     return {"radial_basis_0": units, "dense_0": {"kernel": kernel}}
@@ -285,4 +283,4 @@ def _check_targets(function, x, targets, ridge):
             f"{function}: targets must have shape [{len(x)}, outputs], one row per example, got "
             f"{jnp.shape(targets)}. Add an axis with y[:, None], or encode classes with one_hot."
         )
-    _checks.values(function, lambda r: r >= 0, "be at least 0", "Pass 0.0 or more.", ridge=ridge)
+    return _checks.non_negative(function, ridge=ridge)

@@ -123,7 +123,7 @@ def transformer(
 
     def sample(params, prompt, steps, *, key=None, temperature=1.0, end=None):
         _sampling.check_ids(vocabulary, prompt=prompt)
-        _sampling.check_options(vocabulary, steps, temperature, end)
+        temperature = _sampling.check_options(vocabulary, steps, temperature, end)
         _places("sample", prompt.shape[1] + steps, length)
         return _continued(params, prompt, key, temperature, end, depth=depth, steps=steps)
 
@@ -158,7 +158,7 @@ def transformer_encoder(
     Returns:
         The network. `apply(params, ids, *, key=None, lengths=None)` gives `[..., time,
         outputs]` for ids `[..., time]`; steps after the length of a sequence are not seen by
-        the others.
+        the others, and may hold anything.
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
@@ -185,7 +185,7 @@ def transformer_encoder(
         return _stack(key, block_init, depth, vocabulary, outputs, width)
 
     def apply(params: Params, ids: Array, *, key: Array | None = None, lengths=None) -> Array:
-        places, mask = _places(name, ids.shape[-1], length), _padding(name, ids, lengths)
+        places, (ids, mask) = _places(name, ids.shape[-1], length), _padded(name, ids, lengths)
         x = named(embedding, params, "embedding", ids)
         for i, k in enumerate(split(key, depth)):
             at = x, k, dropout_rate, mask
@@ -224,10 +224,10 @@ def sequence_to_sequence(
     Returns:
         The network. `apply(params, (source, target), *, key=None, lengths=None)` gives logits
         `[..., target time, target_vocabulary]`, at each step for the one that follows;
-        `lengths` are those of the source. `sample(params, (source, prompt), steps, *, key=None,
-        temperature=1.0, end=None, lengths=None)` reads the sources `[batch, time]` once, and
-        continues the beginnings `[batch, time]` of the targets, often an id that means just
-        that, as `transformer` does.
+        `lengths` are those of the source, after which anything may stand.
+        `sample(params, (source, prompt), steps, *, key=None, temperature=1.0, end=None,
+        lengths=None)` reads the sources `[batch, time]` once, and continues the beginnings
+        `[batch, time]` of the targets, often an id that means just that, as `transformer` does.
 
     Raises:
         ValueError: if a size is not positive, a division has a rest, or a sequence is longer
@@ -265,7 +265,7 @@ def sequence_to_sequence(
     def apply(params: Params, inputs: tuple[Array, Array], *, key=None, lengths=None) -> Array:
         source, target = inputs
         keys = split(key, 2 * depth)
-        mask = _padding(name, source, lengths)
+        source, mask = _padded(name, source, lengths)
         context = named(encode, params, "encoder", source, keys[:depth], mask)
         y = named(decode, params, "decoder", target, keys[depth:], context, mask)
         return possible(y, source.shape[-1], lengths)
@@ -290,7 +290,7 @@ def sequence_to_sequence(
     @partial(jax.jit, static_argnames="steps")
     def write(params: Params, inputs, steps, key, temperature, end, lengths) -> Array:
         source, prompt = inputs
-        mask = _padding("sample", source, lengths)
+        source, mask = _padded("sample", source, lengths)
         context = encode(params["encoder"], source, [None] * depth, mask)
         context = possible(context, source.shape[-1], lengths)
         at = params["decoder"], prompt, key, temperature, end
@@ -298,13 +298,13 @@ def sequence_to_sequence(
 
     def sample(params, inputs, steps, *, key=None, temperature=1.0, end=None, lengths=None):
         source, prompt = inputs
+        source, _ = _padded("sample", source, lengths)
         _sampling.check_ids(source_vocabulary, source=source)
         _sampling.check_ids(target_vocabulary, prompt=prompt)
         _checks.same_shape("sample", source=source[:, 0], prompt=prompt[:, 0])
-        _sampling.check_options(target_vocabulary, steps, temperature, end)
-        _padding("sample", source, lengths)
+        temperature = _sampling.check_options(target_vocabulary, steps, temperature, end)
         _places("sample", prompt.shape[1] + steps, length)
-        return write(params, inputs, steps, key, temperature, end, lengths)
+        return write(params, (source, prompt), steps, key, temperature, end, lengths)
 
     return Transformer(init, apply, sample)
 
@@ -338,10 +338,13 @@ def _places(function, time, length):
         return jnp.arange(time)
 
 
-def _padding(function, ids, lengths):
-    """Mask of the steps that count, for attention."""
+def _padded(function, ids, lengths):
+    """The ids, 0 after the end of each sequence; and for attention the mask of steps that count.
+
+    So what is no id has no part in outputs and gradients, where it stands in the padding.
+    """
     on = step_mask(function, ids.shape[:-1], ids.shape[-1], lengths)
-    return None if on is None else on[..., None, None, :]
+    return (ids, None) if on is None else (jnp.where(on, ids, 0), on[..., None, None, :])
 
 
 def _stack(key, block_init, depth, vocabulary, outputs, width) -> Params:

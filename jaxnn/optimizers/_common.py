@@ -9,15 +9,16 @@ import optax
 from jaxnn import _checks
 
 
-def non_negative(function: str, **numbers) -> None:
-    """Raises ValueError unless all the named numbers are at least 0; traced ones pass."""
-    _checks.values(function, lambda n: n >= 0, "be at least 0", "Change its sign.", **numbers)
+def non_negative(function: str, **number):
+    """The one named number, which must be at least 0: see `_checks.number`."""
+    return _checks.non_negative(function, "Change its sign.", **number)
 
 
-def valid_decay(function: str, **rates) -> None:
-    """Raises ValueError unless all the named decays are within [0, 1); traced ones pass."""
+def valid_decay(function: str, **rate):
+    """The one named decay, which must be within [0, 1): see `_checks.number`."""
     inside = lambda rate: (rate >= 0) & (rate < 1)
-    _checks.values(function, inside, "be within [0, 1)", "Pass a decay such as 0.9.", **rates)
+    do = "Pass a decay such as 0.9."
+    return _checks.number(function, inside, "be within [0, 1)", do, **rate)
 
 
 def optimizer(function: str, *stages, needs_params=False) -> optax.GradientTransformation:
@@ -68,7 +69,7 @@ def by_rate(function: str, rate, gain=1.0) -> optax.GradientTransformation:
             f"{function}: rate must be one number or a schedule, got shape {jnp.shape(rate)}. "
             "To try many rates, vmap the function that builds the optimizer."
         )
-    non_negative(function, rate=rate)
+    rate = non_negative(function, rate=rate)
 
     def scale(updates, _):
         step = factor(rate)

@@ -19,8 +19,8 @@ class AdamState(NamedTuple):
 
 
 def scale_by_adam(function, b1, b2, epsilon, *, nesterov=False):
-    valid_decay(function, b1=b1, b2=b2)
-    non_negative(function, epsilon=epsilon)
+    b1, b2 = valid_decay(function, b1=b1), valid_decay(function, b2=b2)
+    epsilon = non_negative(function, epsilon=epsilon)
 
     def init(params):
         return AdamState(jnp.zeros((), jnp.int32), wide_zeros(params), wide_zeros(params))
@@ -56,7 +56,7 @@ def _debias(b, count, dtype):
 def over(g, r, epsilon):
     """g / (r + epsilon), and 0 where all of them are 0."""
     whole = r + epsilon
-    return g / jnp.where(whole > 0, whole, 1)
+    return g / jnp.where(whole == 0, 1, whole)  # NaN stays
 
 
 def hypot(a, b):

@@ -62,8 +62,8 @@ def rmsprop(rate, decay: float = 0.9, epsilon: float = 1e-8):
     Reference:
         Tieleman and Hinton, "Lecture 6.5: rmsprop", Coursera 2012.
     """
-    valid_decay("rmsprop", decay=decay)
-    non_negative("rmsprop", epsilon=epsilon)
+    decay = valid_decay("rmsprop", decay=decay)
+    epsilon = non_negative("rmsprop", epsilon=epsilon)
 
     def rule(g, r):
         r = root_of_mean(r, g, decay)
@@ -109,7 +109,7 @@ def adagrad(rate, epsilon: float = 1e-8):
         Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and
         stochastic optimization", JMLR 2011.
     """
-    non_negative("adagrad", epsilon=epsilon)
+    epsilon = non_negative("adagrad", epsilon=epsilon)
     # A sum, and not a mean, outgrows its largest gradient: kept in a unit of a million.
     unit = 2.0**-20
 
@@ -164,8 +164,8 @@ def adadelta(rate=1.0, decay: float = 0.95, epsilon: float = 1e-6):
     Reference:
         Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
     """
-    valid_decay("adadelta", decay=decay)
-    non_negative("adadelta", epsilon=epsilon)
+    decay = valid_decay("adadelta", decay=decay)
+    epsilon = non_negative("adadelta", epsilon=epsilon)
     floor = epsilon**0.5
 
     def init(params):
@@ -296,7 +296,7 @@ def adamw(
     Reference:
         Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
-    non_negative("adamw", weight_decay=weight_decay)
+    weight_decay = non_negative("adamw", weight_decay=weight_decay)
     return optimizer(
         "adamw",
         scale_by_adam("adamw", b1, b2, epsilon),

@@ -82,7 +82,7 @@ def momentum(rate, decay: float = 0.9, *, nesterov: bool = False):
         Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum
         in deep learning", ICML 2013.
     """
-    valid_decay("momentum", decay=decay)
+    decay = valid_decay("momentum", decay=decay)
 
     def init(params):
         return _MomentumState(wide_zeros(params))

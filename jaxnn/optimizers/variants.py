@@ -119,8 +119,8 @@ def lion(
     Reference:
         Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023.
     """
-    valid_decay("lion", b1=b1, b2=b2)
-    non_negative("lion", weight_decay=weight_decay)
+    b1, b2 = valid_decay("lion", b1=b1), valid_decay("lion", b2=b2)
+    weight_decay = non_negative("lion", weight_decay=weight_decay)
 
     def init(params):
         return _LionState(wide_zeros(params))
