@@ -17,15 +17,16 @@ ROOT = Path(jaxnn.__file__).parent
 # A module may import those named, besides the standard library. Groups stand in layers: what
 # is below knows nothing of what is above.
 BASE = {"jax", "optax", "jaxnn._checks"}
-FOUNDATION = BASE | {"jaxnn._exact", "jaxnn._rounding", "jaxnn._units"}
+FOUNDATION = BASE | {"jaxnn._exact", "jaxnn._exact_gelu", "jaxnn._rounding", "jaxnn._units"}
 BLOCKS = FOUNDATION | {
     "jaxnn.activations", "jaxnn.initializers", "jaxnn.metrics", "jaxnn.regularizers",
     "jaxnn.optimizers",
 }  # fmt: skip
 ALLOWED = {
-    "_checks": {"jax", "chex"},
+    "_checks": {"jax", "chex", "numpy"},
     "_rounding": {"jax", "numpy"},
-    "_exact": {"jax", "numpy", "jaxnn._rounding"},
+    "_exact": {"jax", "jaxnn._rounding"},
+    "_exact_gelu": {"jax", "numpy", "jaxnn._exact", "jaxnn._rounding"},
     "_program": {"jax"},
     "_units": {"jax"},
     "activations": FOUNDATION | {"jaxnn.activations"},

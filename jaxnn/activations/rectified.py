@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _exact
+from jaxnn import _checks, _exact
 from jaxnn.activations._common import elementwise
 
 __all__ = [
@@ -257,10 +257,13 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
 
     Args:
         x: pre-activations, any shape.
-        alpha: the value approached, with opposite sign, as x goes to minus infinity; not 0.
+        alpha: the value approached, with opposite sign, as x goes to minus infinity; positive.
 
     Returns:
         Activations, shaped like `x`.
+
+    Raises:
+        ValueError: if `alpha` is not positive; under `jit` it gives NaN.
 
     Example:
         >>> celu(jnp.array([-1.0, 0.0, 2.0]), 2.0).round(4)
@@ -269,11 +272,13 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     Reference:
         Barron, "Continuously differentiable exponential linear units", 2017.
     """
+    alpha = _checks.positive("celu", alpha=alpha)
     return elementwise("celu", _exact.elu if _is_one(alpha) else _exact.celu, x, alpha)
 
 
 def celu_grad(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     r"""Derivative of `celu` in x: 1 above zero, \( e^{x/\alpha} \) below."""
+    alpha = _checks.positive("celu_grad", alpha=alpha)
     slope = _exact.elu_slope if _is_one(alpha) else _exact.celu_slope
     return elementwise("celu_grad", slope, x, alpha)
 

@@ -8,7 +8,7 @@ what JAX differentiates with as well.
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn import _checks, _exact
+from jaxnn import _checks, _exact, _exact_gelu
 from jaxnn.activations._common import elementwise
 
 __all__ = [
@@ -167,7 +167,7 @@ def gelu(x: ArrayLike, approximate: bool = False) -> Array:
         Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
     _checks.boolean("gelu", approximate=approximate)
-    return elementwise("gelu", _exact.gelu_tanh if approximate else _exact.gelu, x)
+    return elementwise("gelu", _exact_gelu.gelu_tanh if approximate else _exact_gelu.gelu, x)
 
 
 def gelu_grad(x: ArrayLike, approximate: bool = False) -> Array:
@@ -176,7 +176,7 @@ def gelu_grad(x: ArrayLike, approximate: bool = False) -> Array:
     Of the tanh form, \( x\,\sigma(w) \): \( \sigma(w) + x\,w'\,\sigma'(w) \).
     """
     _checks.boolean("gelu_grad", approximate=approximate)
-    slope = _exact.gelu_tanh_slope if approximate else _exact.gelu_slope
+    slope = _exact_gelu.gelu_tanh_slope if approximate else _exact_gelu.gelu_slope
     return elementwise("gelu_grad", slope, x)
 
 

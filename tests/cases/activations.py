@@ -19,7 +19,12 @@ ELEMENTWISE = [
 ]  # fmt: skip
 
 CASES = {f: [Case(GRID), Case(AT_KINKS, edge=True)] for f in ELEMENTWISE} | {
-    activations.celu: [Case(GRID), Case(GRID, np.array(1.7)), Case(AT_KINKS, edge=True)],
+    activations.celu: [
+        Case(GRID),
+        Case(GRID, np.array(1.7)),
+        Case(AT_KINKS, edge=True),
+        Case(GRID, np.array(-1.0), edge=True),
+    ],
     activations.elu: [Case(GRID), Case(GRID, np.array(0.7)), Case(AT_KINKS, edge=True)],
     activations.glu: [Case(ROWS), Case(ROWS, options={"axis": 0})],
     activations.leaky_relu: [Case(GRID), Case(GRID, np.array(0.3)), Case(AT_KINKS, edge=True)],
