@@ -272,6 +272,12 @@ def each_case(further=()):
     return [one(f, i, place) for f, indices in plain.items() for place, i in enumerate(indices)]
 
 
+def largest(tree):
+    """The largest finite entry of a tree."""
+    leaves = [np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(tree)]
+    return max(float(np.abs(leaf[np.isfinite(leaf)]).max(initial=0)) for leaf in leaves)
+
+
 def assert_near(narrow, truth, dtype, largest=0.0):
     """Within sixteen roundings of the truth, on the scale of the whole array.
 

@@ -114,7 +114,7 @@ def check_dtypes(f, index, *dtypes):
             widened = [jax.device_put(_double(a)) if _is_float(a) else a for a in arrays]
             truth = all_three(widened, jax.tree.map(lambda leaf: jax.device_put(_double(leaf)), g))
         for ours, wide in zip(found, truth, strict=True):
-            largest = _largest(wide)
+            largest = harness.largest(wide)
             pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(wide), strict=True)
             for narrow, leaf in pairs:
                 harness.assert_near(narrow, leaf, dtype, largest)
@@ -140,19 +140,13 @@ def test_jit_and_vmap_change_nothing(f, index):
     eps = float(jnp.finfo(jnp.float32).eps)
     leaves = lambda tree: zip(*map(jax.tree.leaves, tree), strict=True)
     for part in zip(eager, jitted, batched, strict=True):
-        largest = _largest(part[1])
+        largest = harness.largest(part[1])
         for one, other, two in leaves(part):
             harness.assert_near(one, other, jnp.float32, largest)
-            two, scale = np.asarray(two), _largest(other)
+            two, scale = np.asarray(two), harness.largest(other)
             scale = scale if scale > 1e-6 * largest else largest
             np.testing.assert_allclose(two[1], other, rtol=16 * eps, atol=16 * eps * scale)
             np.testing.assert_array_equal(two[0], two[1])
-
-
-def _largest(tree):
-    """The largest finite entry."""
-    leaves = [_double(leaf) for leaf in jax.tree.leaves(tree)]
-    return max(float(np.abs(leaf[np.isfinite(leaf)]).max(initial=0)) for leaf in leaves)
 
 
 @every_block
