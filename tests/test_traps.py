@@ -240,6 +240,7 @@ WRONG = {
         (lambda n, x: regularizers.elastic_net({"kernel": x}, 1.0, n), -1.0, 0.5),
     "rms_norm epsilon": (lambda n, x: layers.rms_norm(ONES, x, n), -1e-3, 1e-3),
     "layer_norm epsilon": (lambda n, x: layers.layer_norm(ONES, x, n), -1e-3, 1e-3),
+    "group_norm epsilon": (lambda n, x: layers.group_norm(ONES, x, 2, n), -1e-3, 1e-3),
     "batch_norm momentum": (lambda n, x: layers.batch_norm(ONES, *BATCH, train=True, momentum=n)[1]
                             ["mean"] + 0 * x, -1.0, 0.5),
 }  # fmt: skip

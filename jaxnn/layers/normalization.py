@@ -400,7 +400,7 @@ def group_norm(params: dict[str, Array], x: Array, groups: int, epsilon: float =
     Reference:
         Wu and He, "Group normalization", ECCV 2018.
     """
-    _check_groups("group_norm", params, x, groups, epsilon)
+    epsilon = _check_groups("group_norm", params, x, groups, epsilon)
     with jax.named_scope("group_norm"):
         split, axes = _split(_wide(x), groups)
         normalized, *_ = normalize(split, axes, epsilon)
@@ -418,7 +418,7 @@ def group_norm_vjp(
     Returns:
         The cotangents of the parameters and of `x`.
     """
-    _check_groups("group_norm_vjp", params, x, groups, epsilon)
+    epsilon = _check_groups("group_norm_vjp", params, x, groups, epsilon)
     _checks.cotangent("group_norm_vjp", g, x.shape)
     split, axes = _split(_wide(x), groups)
     normalized, _, _, divide = normalize(split, axes, epsilon)
@@ -446,3 +446,4 @@ def _check_groups(function, params, x, groups, epsilon):
             f"{function}: groups must divide the features, got {groups} groups of "
             f"{x.shape[-1]} features. Pass a divisor of {x.shape[-1]}."
         )
+    return epsilon

@@ -118,18 +118,16 @@ def clip_by_global_norm_update(gradients: list[Array], max_norm) -> list[Array]:
 
 
 def _positive(function, **numbers):
-    """The one number named: ValueError unless it is positive, NaN where it is traced and is not."""
+    """The one named bound, which must be one number above 0: see `_checks.number`."""
     ((name, number),) = numbers.items()
     if jnp.ndim(number):
         raise ValueError(
             f"{function}: {name} must be one number, got shape {jnp.shape(number)}. "
             "Pass a bound such as 1.0; to clip parts differently, use optax.partition."
         )
-    _checks.values(function, lambda n: n > 0, "be positive", "Pass a bound such as 1.0.", **numbers)
-    if _checks.concrete(number):
-        return number
-    number = jnp.asarray(number, float)
-    return jnp.where(number > 0, number, jnp.nan)
+    return _checks.number(
+        function, lambda n: n > 0, "be positive", "Pass a bound such as 1.0.", **numbers
+    )
 
 
 def _clipping(function, clip):
